@@ -1,0 +1,132 @@
+"""What a collection is: dimension, metric, dtype and declared payload fields; frozen once created."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from . import limits
+from .errors import InvalidArgument, LimitExceeded
+
+METRICS = ("cosine", "dot", "l2")
+DTYPES = {
+    "float32": np.dtype("<f4"),
+    "float16": np.dtype("<f2"),
+    "uint8": np.dtype("u1"),
+}
+FIELD_TYPES = ("keyword", "bool", "int", "float", "datetime")
+"""A payload value of a declared field is of this type, or a list of such values, or null."""
+RESERVED_FIELDS = ("and", "or", "not")
+"""Words of the filter's dict form, so no field is called so."""
+
+
+def check_name(name: object, what: str = "name") -> str:
+    """Return ``name`` if a collection or alias may be called so; raise ``InvalidArgument``."""
+    if isinstance(name, str) and limits.NAME.fullmatch(name):
+        return name
+    shown = repr(name)[:80]
+    raise InvalidArgument(
+        f"{what} must be 1-128 letters, digits, '.', '_' or '-', not starting with '.'; "
+        f"got {shown}",
+        field=what,
+        reason="BAD_NAME",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionSchema:
+    """Validated on construction: an invalid schema cannot exist.
+
+    - ``dim``: 1..``limits.DIM``
+    - ``metric``: cosine, dot or l2; score is cosine, <x,q> or -|x-q|; higher is better
+    - ``dtype``: how vectors are stored: float32, float16 or uint8
+    - ``fields``: name -> type (``FIELD_TYPES``) of the payload fields that filters may use
+    """
+
+    dim: int
+    metric: str = "cosine"
+    dtype: str = "float32"
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_int("dim", self.dim, 1, limits.DIM)
+        _check_choice("metric", self.metric, METRICS)
+        _check_choice("dtype", self.dtype, tuple(DTYPES))
+        if not isinstance(self.fields, Mapping):
+            raise InvalidArgument(
+                "fields must be a dict of name -> type, such as {'lang': 'keyword'}; got "
+                f"{type(self.fields).__name__}",
+                field="fields",
+            )
+        if len(self.fields) > limits.FIELDS:
+            raise LimitExceeded(
+                f"a collection declares at most {limits.FIELDS} fields; got {len(self.fields)}",
+                field="fields",
+                limit=limits.FIELDS,
+                actual=len(self.fields),
+            )
+        for name, kind in self.fields.items():
+            _check_field(name, kind)
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        return DTYPES[self.dtype]
+
+    @property
+    def row_bytes(self) -> int:
+        return self.dim * self.numpy_dtype.itemsize
+
+    def to_json(self) -> bytes:
+        """The stored form; ``from_json`` reads it."""
+        values = {
+            "dim": self.dim,
+            "metric": self.metric,
+            "dtype": self.dtype,
+            "fields": dict(self.fields),
+        }
+        return json.dumps(values, separators=(",", ":"), sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> CollectionSchema:
+        return cls(**json.loads(text))
+
+
+def _check_int(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InvalidArgument(
+            f"{name} must be an integer from {low} to {high}; got {type(value).__name__}",
+            field=name,
+        )
+    if not low <= value <= high:
+        raise InvalidArgument(
+            f"{name} must be from {low} to {high}; got {value}",
+            field=name,
+            limit=high,
+            actual=int(value),
+        )
+
+
+def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InvalidArgument(
+            f"{name} must be one of {', '.join(known)}; got {str(value)[:40]!r}", field=name
+        )
+
+
+def _check_field(name: object, kind: object) -> None:
+    if not isinstance(name, str) or not 1 <= len(name.encode()) <= limits.FIELD_NAME_BYTES:
+        raise InvalidArgument(
+            f"a field's name is a string of 1-{limits.FIELD_NAME_BYTES} bytes; "
+            f"got {str(name)[:40]!r}",
+            field="fields",
+        )
+    if name in RESERVED_FIELDS:
+        raise InvalidArgument(
+            f"{name!r} is a word of the filter language and cannot name a field; rename it",
+            field=f"fields[{name!r}]",
+        )
+    _check_choice(f"fields[{name!r}]", kind, FIELD_TYPES)
