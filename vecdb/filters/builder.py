@@ -60,6 +60,11 @@ def _parts(word: str, expression: object) -> list[dict[str, Any]]:
     return list(tree[word]) if set(tree) == {word} else [tree]
 
 
+def _listed(values: Iterable[Scalar]) -> Any:
+    # A text is left whole, to be refused: its characters are never what was meant.
+    return values if isinstance(values, str) else list(values)
+
+
 class F:
     """A declared payload field, to compare: ``F("year").between(2019, 2021)``.
 
@@ -95,7 +100,7 @@ class F:
 
     def isin(self, values: Iterable[Scalar]) -> Expression:
         """Equal to any of ``values``; none of them: matches nothing."""
-        return self._compare("in", list(values))
+        return self._compare("in", _listed(values))
 
     def between(self, low: Scalar, high: Scalar) -> Expression:
         """From ``low`` to ``high``, both included."""
@@ -119,7 +124,7 @@ class F:
 
     def has_all(self, values: Iterable[Scalar]) -> Expression:
         """A list that holds every one of ``values``; none of them: has a value."""
-        return self._compare("all", list(values))
+        return self._compare("all", _listed(values))
 
     def __repr__(self) -> str:
         return f"F({self.name!r})"

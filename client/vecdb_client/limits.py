@@ -1,0 +1,52 @@
+# Generated from vecdb/limits.py by client/generate.py; do not edit.
+"""Every bound that the engine, the server and the client enforce, in one place.
+
+Sizes end in ``_BYTES``, times in ``_SECONDS``. The client carries a generated copy of this file.
+"""
+
+from __future__ import annotations
+
+import re
+
+MESSAGE_BYTES = 64 * 1024 * 1024
+"""Largest request or answer on the wire, and largest atomic batch."""
+UPLOAD_CHUNK_BYTES = 4 * 1024 * 1024
+"""Target size of one chunk of a streaming upload."""
+UPLOAD_WINDOW = 4
+"""Chunks of an upload that may be in flight before the oldest is acknowledged."""
+
+DIM = 16_384
+K = 16_384
+QUERIES = 1_000
+"""Queries in one search call."""
+BATCH_RECORDS = 100_000
+"""Records in one atomic batch."""
+GET_RECORDS = 10_000
+"""Ids in one get, and records in one page of a scroll."""
+
+ID_BYTES = 256
+PAYLOAD_BYTES = 1024 * 1024
+PAYLOAD_DEPTH = 64
+FIELDS = 256
+"""Declared payload fields of one collection."""
+FIELD_NAME_BYTES = 128
+KEYWORD_BYTES = 256
+COLLECTIONS = 1_000
+IDEMPOTENCY_KEY_BYTES = 64
+
+FILTER_DEPTH = 16
+FILTER_NODES = 1_024
+FILTER_VALUES = 10_000
+
+WRITE_QUEUE = 1_024
+"""Writes that may wait for the writer thread."""
+WRITE_QUEUE_BYTES = 256 * 1024 * 1024
+GROUP_BYTES = 64 * 1024 * 1024
+"""Bytes of waiting writes that one transaction gathers."""
+
+TIMEOUT_SECONDS = 30.0
+UPLOAD_ACK_SECONDS = 60.0
+IDEMPOTENCY_SECONDS = 24 * 3600.0
+
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+"""Collections and aliases; matched in full."""

@@ -1,0 +1,315 @@
+"""Arguments to requests: everything a call needs to know, without any I/O.
+
+All checks that need no server happen here, before a byte is sent. Messages are serialized at once:
+their size is known, and a repeated attempt sends the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from google.protobuf.message import Message
+from numpy.typing import ArrayLike, NDArray
+
+from . import arguments, codec, columns, limits
+from .columns import Payload
+from .errors import InvalidArgument
+from .filter_messages import filter_to_wire
+from .version import VERSION
+from .wire import vecdb_pb2 as pb
+
+IdsLike = Sequence[int] | Sequence[str] | NDArray[Any]
+UPLOAD_HINT: Final = "upsert is one atomic batch and is never split: use upload, or less at a time"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One unary call.
+
+    - ``parse``: from the bytes of the answer to the answer
+    - ``write``: it changes something, so an attempt without answer may have been applied
+    - ``repeatable``: to run it twice does no harm (reads, and writes with a key)
+    """
+
+    service: str
+    method: str
+    data: bytes = field(repr=False)
+    parse: Callable[[bytes], Any]
+    write: bool = False
+    repeatable: bool = True
+    package: str = "vecdb.v1"
+
+    @property
+    def name(self) -> str:
+        return f"{self.service}.{self.method}"
+
+    @property
+    def path(self) -> str:
+        return f"/{self.package}.{self.service}/{self.method}"
+
+
+def _request(
+    service: str,
+    method: str,
+    message: Message,
+    answer: type[Message],
+    *,
+    write: bool = False,
+    repeatable: bool = True,
+    hint: str = "Ask for less in one call",
+) -> Request:
+    data = message.SerializeToString()
+    arguments.check_size(len(data), f"the request {service}.{method}", hint)
+    return Request(
+        service=service,
+        method=method,
+        data=data,
+        parse=answer.FromString,
+        write=write,
+        repeatable=repeatable,
+    )
+
+
+# ---------------------------------------------------------------------------------- database
+
+
+def info() -> Request:
+    message = pb.InfoRequest(client_version=VERSION)
+    return _request("Database", "Info", message, pb.InfoResponse)
+
+
+def stats() -> Request:
+    return _request("Database", "Stats", pb.StatsRequest(), pb.StatsResponse)
+
+
+def create_collection(
+    name: str, dim: int, metric: str, dtype: str, fields: Mapping[str, str] | None
+) -> Request:
+    if fields is not None and not isinstance(fields, Mapping):
+        raise InvalidArgument(
+            "fields must be a dict of name -> type, such as {'lang': 'keyword'}; "
+            f"got {type(fields).__name__}",
+            field="fields",
+        )
+    schema = pb.CollectionSchema(
+        dim=arguments.to_integer("dim", dim, 0),
+        metric=codec.METRIC.to_wire(metric),
+        dtype=codec.DTYPE.to_wire(dtype),
+        fields={
+            arguments.to_text("fields", key): codec.FIELD_TYPE.to_wire(kind, f"fields[{key!r}]")
+            for key, kind in (fields or {}).items()
+        },
+    )
+    message = pb.CreateCollectionRequest(name=arguments.to_text("name", name), schema=schema)
+    return _request(
+        "Collections", "Create", message, pb.CollectionInfo, write=True, repeatable=False
+    )
+
+
+def describe(name: str) -> Request:
+    message = pb.DescribeCollectionRequest(name=arguments.to_text("name", name))
+    return _request("Collections", "Describe", message, pb.CollectionInfo)
+
+
+def list_collections() -> Request:
+    message = pb.ListCollectionsRequest()
+    return _request("Collections", "List", message, pb.ListCollectionsResponse)
+
+
+def delete_collection(name: str) -> Request:
+    message = pb.DeleteCollectionRequest(name=arguments.to_text("name", name))
+    answer = pb.DeleteCollectionResponse
+    return _request("Collections", "Delete", message, answer, write=True, repeatable=False)
+
+
+def alias(alias: str, collection: str) -> Request:
+    # An empty collection would remove the alias.
+    message = pb.AliasRequest(
+        alias=arguments.to_text("alias", alias),
+        collection=arguments.to_text("collection", collection, empty=False),
+    )
+    return _request("Collections", "Alias", message, pb.AliasResponse, write=True)
+
+
+def delete_alias(alias: str) -> Request:
+    message = pb.AliasRequest(alias=arguments.to_text("alias", alias))
+    return _request("Collections", "Alias", message, pb.AliasResponse, write=True, repeatable=False)
+
+
+# ------------------------------------------------------------------------------------ writes
+
+
+def upsert(
+    collection: str,
+    ids: IdsLike | None,
+    vectors: ArrayLike | None,
+    payloads: Sequence[Payload] | None,
+    *,
+    rows: Sequence[Mapping[str, Any]] | None,
+    condition: Mapping[str, Any] | None,
+    idempotency_key: bytes | None,
+    wait: bool,
+) -> Request:
+    if rows is not None:
+        if ids is not None or vectors is not None or payloads is not None:
+            raise InvalidArgument(
+                "rows and columns are both given: pass rows= alone, or ids and vectors",
+                field="rows",
+            )
+        ids, vectors, payloads = columns.columns_of_rows(rows)
+    if ids is None or vectors is None:
+        absent = "ids" if ids is None else "vectors"
+        raise InvalidArgument(f"{absent} is missing: pass ids and vectors, or rows", field=absent)
+    checked = columns.check_ids(ids, limits.BATCH_RECORDS)
+    matrix = columns.to_matrix(vectors)
+    if len(matrix) != len(checked):
+        raise InvalidArgument(
+            f"expected {len(checked)} vectors, one an id; got {len(matrix)}", field="vectors"
+        )
+    texts = columns.encode_payloads(payloads, len(checked))
+    arguments.check_size(matrix.nbytes + sum(map(len, texts)), "the batch", UPLOAD_HINT)
+    key = arguments.to_key(idempotency_key)
+    message = upsert_message(collection, checked, matrix, texts, key)
+    message.no_wait = not arguments.to_flag("wait", wait)
+    if condition is not None:
+        message.condition.CopyFrom(arguments.to_condition(condition))
+    return _request("Records", "Upsert", message, pb.WriteResponse, write=True, hint=UPLOAD_HINT)
+
+
+def upsert_message(
+    collection: str,
+    ids: codec.Ids,
+    vectors: NDArray[Any],
+    payloads: Sequence[bytes],
+    idempotency_key: bytes,
+) -> pb.UpsertRequest:
+    """The message of columns that are checked already; ``payloads``: a text a record, or none."""
+    return pb.UpsertRequest(
+        collection=arguments.to_text("name", collection),
+        ids=codec.ids_to_wire(ids),
+        vectors=codec.vectors_to_wire(vectors),
+        payloads=payloads,
+        idempotency_key=idempotency_key,
+    )
+
+
+def set_payload(
+    collection: str,
+    ids: IdsLike,
+    payload: Mapping[str, Any] | bytes,
+    *,
+    replace: bool,
+    idempotency_key: bytes | None,
+    wait: bool,
+) -> Request:
+    if payload is None:
+        raise InvalidArgument("payload must be a JSON object (a dict); got None", field="payload")
+    message = pb.SetPayloadRequest(
+        collection=arguments.to_text("name", collection),
+        ids=codec.ids_to_wire(columns.check_ids(ids, limits.BATCH_RECORDS)),
+        payload=columns.encode_payload(payload),
+        replace=arguments.to_flag("replace", replace),
+        idempotency_key=arguments.to_key(idempotency_key),
+        no_wait=not arguments.to_flag("wait", wait),
+    )
+    return _request("Records", "SetPayload", message, pb.WriteResponse, write=True)
+
+
+def delete(
+    collection: str,
+    ids: IdsLike | None,
+    filter: object,
+    *,
+    idempotency_key: bytes | None,
+    wait: bool,
+) -> Request:
+    if (ids is None) == (filter is None):
+        raise InvalidArgument(
+            "delete takes either ids or a filter; got " + ("neither" if ids is None else "both"),
+            field="ids",
+        )
+    message = pb.DeleteRequest(
+        collection=arguments.to_text("name", collection),
+        filter=filter_to_wire(filter),
+        idempotency_key=arguments.to_key(idempotency_key),
+        no_wait=not arguments.to_flag("wait", wait),
+    )
+    if ids is not None:
+        message.ids.CopyFrom(codec.ids_to_wire(columns.check_ids(ids, limits.BATCH_RECORDS)))
+    return _request("Records", "Delete", message, pb.WriteResponse, write=True)
+
+
+# ------------------------------------------------------------------------------------- reads
+
+
+def search(
+    collection: str,
+    queries: NDArray[Any],
+    k: int,
+    *,
+    filter: object,
+    mode: str,
+    min_score: float | None,
+    with_payload: bool,
+    with_vector: bool,
+) -> Request:
+    """``queries``: [n, dim] as ``columns.to_query`` or ``to_matrix`` give it."""
+    arguments.check_size(queries.nbytes, "the queries", "Send fewer in one call")
+    message = pb.SearchRequest(
+        collection=arguments.to_text("name", collection),
+        queries=codec.vectors_to_wire(queries),
+        k=arguments.to_integer("k", k, 0),
+        filter=filter_to_wire(filter),
+        mode=codec.MODE.to_wire(mode),
+        min_score=None if min_score is None else arguments.to_number("min_score", min_score),
+        without_payload=not arguments.to_flag("with_payload", with_payload),
+        with_vector=arguments.to_flag("with_vector", with_vector),
+    )
+    return _request("Records", "Search", message, pb.SearchResponse)
+
+
+def get(collection: str, ids: IdsLike, *, with_payload: bool, with_vector: bool) -> Request:
+    message = pb.GetRequest(
+        collection=arguments.to_text("name", collection),
+        ids=codec.ids_to_wire(columns.check_ids(ids, limits.GET_RECORDS)),
+        without_payload=not arguments.to_flag("with_payload", with_payload),
+        with_vector=arguments.to_flag("with_vector", with_vector),
+    )
+    return _request("Records", "Get", message, pb.GetResponse)
+
+
+def count(collection: str, filter: object) -> Request:
+    message = pb.CountRequest(
+        collection=arguments.to_text("name", collection), filter=filter_to_wire(filter)
+    )
+    return _request("Records", "Count", message, pb.CountResponse)
+
+
+def scroll(
+    collection: str,
+    filter: object,
+    after: int | str | None,
+    limit: int,
+    *,
+    with_payload: bool,
+    with_vector: bool,
+) -> Request:
+    message = pb.ScrollRequest(
+        collection=arguments.to_text("name", collection),
+        filter=filter_to_wire(filter),
+        limit=arguments.to_integer("limit", limit, 1),  # 0 on the wire stands for the default
+        without_payload=not arguments.to_flag("with_payload", with_payload),
+        with_vector=arguments.to_flag("with_vector", with_vector),
+    )
+    if after is not None:
+        try:
+            message.after.CopyFrom(codec.ids_to_wire(columns.check_ids([after], 1)))
+        except InvalidArgument:
+            raise InvalidArgument(
+                "after must be one id, an integer of 64 bits or a string; "
+                f"got {type(after).__name__}",
+                field="after",
+            ) from None
+    return _request("Records", "Scroll", message, pb.ScrollResponse)

@@ -1,0 +1,150 @@
+"""Messages to the engine's arguments, and its results to messages. Messages stop here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vecdb import limits
+from vecdb.errors import InvalidArgument
+from vecdb.results import CollectionInfo, Ids, Matches, Records, WriteResult
+from vecdb_client import codec
+from vecdb_client.wire import vecdb_pb2 as pb
+
+from .answers import check_payloads
+from .filters import filter_from_wire
+
+# ----------------------------------------------------------------------------- to the engine
+
+
+def schema_from_wire(message: pb.CollectionSchema) -> dict[str, Any]:
+    """Keyword arguments of ``create_collection``."""
+    return {
+        "dim": message.dim,
+        "metric": codec.METRIC.from_wire(message.metric),
+        "dtype": codec.DTYPE.from_wire(message.dtype),
+        "fields": {
+            name: codec.FIELD_TYPE.from_wire(kind, f"fields[{name!r}]")
+            for name, kind in message.fields.items()
+        },
+    }
+
+
+def ids_from_wire(message: Any, field: str = "ids") -> Ids | None:
+    """The ids that ``message`` has in ``field``; None where it has none."""
+    return codec.ids_from_wire(getattr(message, field), field) if message.HasField(field) else None
+
+
+def id_from_wire(message: Any, field: str) -> int | str | None:
+    """The one id that ``message`` has in ``field``; None where it has none."""
+    ids = ids_from_wire(message, field)
+    if ids is None:
+        return None
+    if len(ids) != 1:
+        raise InvalidArgument(f"{field} must be one id; got {len(ids)}", field=field)
+    return ids[0] if isinstance(ids, list) else int(ids[0])
+
+
+def optional_filter(message: Any) -> dict[str, Any] | None:
+    """The filter of a request in the dict form; None where it has none."""
+    return filter_from_wire(message.filter) if message.HasField("filter") else None
+
+
+def payloads_from_wire(payloads: Sequence[bytes]) -> list[bytes | None] | None:
+    """One JSON text a record, unparsed (None: it has none); None where no record has one."""
+    return [text or None for text in payloads] if payloads else None
+
+
+def condition_from_wire(message: pb.UpsertRequest) -> dict[str, Any] | None:
+    if not message.HasField("condition"):
+        return None
+    condition = message.condition
+    kind = condition.WhichOneof("kind")
+    if kind is None:
+        raise InvalidArgument(
+            "condition must be one of if_absent, if_present, if_sequence, filter; got none",
+            field="condition",
+        )
+    if kind == "filter":
+        return {"filter": filter_from_wire(condition.filter, "condition.filter")}
+    return {kind: getattr(condition, kind)}
+
+
+def columns_from_wire(message: pb.UpsertRequest) -> dict[str, Any]:
+    """Ids, vectors and payloads as keyword arguments of ``upsert``."""
+    return {
+        "ids": ids_from_wire(message),
+        "vectors": codec.vectors_from_wire(message.vectors),
+        "payloads": payloads_from_wire(message.payloads),
+    }
+
+
+# --------------------------------------------------------------------------- from the engine
+
+
+def info_to_wire(info: CollectionInfo) -> pb.CollectionInfo:
+    return pb.CollectionInfo(
+        name=info.name,
+        schema=pb.CollectionSchema(
+            dim=info.dim,
+            metric=codec.METRIC.to_wire(info.metric),
+            dtype=codec.DTYPE.to_wire(info.dtype),
+            fields={name: codec.FIELD_TYPE.to_wire(kind) for name, kind in info.fields.items()},
+        ),
+        id_kind=codec.ID_KIND.to_wire(info.id_kind) if info.id_kind else pb.ID_KIND_UNSPECIFIED,
+        count=info.count,
+        sequence=info.sequence,
+        aliases=info.aliases,
+    )
+
+
+def write_to_wire(result: WriteResult) -> pb.WriteResponse:
+    return pb.WriteResponse(count=result.count, sequence=result.sequence, replayed=result.replayed)
+
+
+def matches_to_wire(answers: Sequence[Matches]) -> pb.Matches:
+    """The answers of one or many queries, their columns one after the other."""
+    message = pb.Matches(
+        counts=[len(answer) for answer in answers],
+        ids=ids_to_wire([answer.ids for answer in answers]),
+        scores=b"".join(codec.floats_to_bytes(answer.scores) for answer in answers),
+        distances=b"".join(codec.floats_to_bytes(answer.distances) for answer in answers),
+    )
+    check_payloads(text for answer in answers for text in answer.payload_bytes or ())
+    for answer in answers:
+        message.payloads.extend(answer.payload_bytes or ())
+    vectors = [answer.vectors for answer in answers if answer.vectors is not None]
+    if vectors:
+        message.vectors.CopyFrom(codec.vectors_to_wire(np.concatenate(vectors)))
+    return message
+
+
+def records_to_wire(records: Records) -> pb.RecordColumns:
+    message = pb.RecordColumns(
+        ids=codec.ids_to_wire(records.ids), sequences=codec.ints_to_bytes(records.sequences)
+    )
+    if records.payload_bytes is not None:
+        check_payloads(records.payload_bytes)
+        message.payloads.extend(records.payload_bytes)
+    if records.vectors is not None:
+        message.vectors.CopyFrom(codec.vectors_to_wire(records.vectors))
+    return message
+
+
+def ids_to_wire(columns: Sequence[Ids]) -> pb.Ids:
+    """Columns of one kind of ids, one after the other; those of no ids are of any kind."""
+    columns = [ids for ids in columns if len(ids)]
+    if columns and isinstance(columns[0], list):
+        return codec.ids_to_wire([id for ids in columns for id in ids])
+    return pb.Ids(ints=b"".join(codec.ints_to_bytes(np.asarray(ids)) for ids in columns))
+
+
+def limits_to_wire() -> dict[str, int]:
+    """The bounds of ``vecdb.limits`` that are whole numbers, by their name in small letters."""
+    return {
+        name.lower(): value
+        for name, value in vars(limits).items()
+        if name.isupper() and isinstance(value, int)
+    }

@@ -1,0 +1,199 @@
+"""The services: convert, call the engine, convert. Errors pass through to the interceptor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from vecdb.errors import InvalidArgument
+from vecdb.results import Ids
+from vecdb_client import codec
+from vecdb_client.wire import vecdb_pb2 as pb
+from vecdb_client.wire import vecdb_pb2_grpc as rpc
+
+from . import answers, convert
+from .call import Call
+from .counters import Counters
+from .gate import Gate
+from .upload import Upload
+
+if TYPE_CHECKING:
+    from vecdb.collection import Collection
+
+API: Final = "v1"
+FEATURES: Final[tuple[str, ...]] = ()
+"""What this server does beyond the first version of the interface."""
+SCROLL_LIMIT: Final = 100
+"""Records in a page where a request names no number."""
+
+
+def server_version() -> str:
+    return version("vecdb-server")
+
+
+class Database(rpc.DatabaseServicer):
+    def __init__(self, gate: Gate, counters: Counters, *, dev: bool) -> None:
+        self._gate = gate
+        self._counters = counters
+        self._dev = dev
+
+    def Info(self, request: pb.InfoRequest, call: Call) -> pb.InfoResponse:
+        return pb.InfoResponse(
+            server_version=server_version(),
+            api=API,
+            features=FEATURES,
+            limits=convert.limits_to_wire(),
+            database_id=self._gate.database.database_id,
+            dev=self._dev,
+        )
+
+    def Stats(self, request: pb.StatsRequest, call: Call) -> pb.StatsResponse:
+        stats = {**self._gate.database.stats(), "server": self._counters.to_dict()}
+        return pb.StatsResponse(json=json.dumps(stats).encode())
+
+
+class Collections(rpc.CollectionsServicer):
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def Create(self, request: pb.CreateCollectionRequest, call: Call) -> pb.CollectionInfo:
+        schema = convert.schema_from_wire(request.schema)
+        collection = self._gate.database.create_collection(request.name, **schema)
+        return convert.info_to_wire(collection.describe(timeout=call.timeout))
+
+    def Describe(self, request: pb.DescribeCollectionRequest, call: Call) -> pb.CollectionInfo:
+        collection = self._gate.database.collection(request.name)
+        return convert.info_to_wire(collection.describe(timeout=call.timeout))
+
+    def List(self, request: pb.ListCollectionsRequest, call: Call) -> pb.ListCollectionsResponse:
+        infos = self._gate.database.collections()
+        return pb.ListCollectionsResponse(collections=map(convert.info_to_wire, infos))
+
+    def Delete(
+        self, request: pb.DeleteCollectionRequest, call: Call
+    ) -> pb.DeleteCollectionResponse:
+        self._gate.database.delete_collection(request.name)
+        return pb.DeleteCollectionResponse()
+
+    def Alias(self, request: pb.AliasRequest, call: Call) -> pb.AliasResponse:
+        if request.collection:
+            self._gate.database.alias(request.alias, request.collection)
+        else:
+            self._gate.database.delete_alias(request.alias)
+        return pb.AliasResponse()
+
+
+class Records(rpc.RecordsServicer):
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def Upsert(self, request: pb.UpsertRequest, call: Call) -> pb.WriteResponse:
+        result = self._collection(request.collection).upsert(
+            **convert.columns_from_wire(request),
+            condition=convert.condition_from_wire(request),
+            idempotency_key=request.idempotency_key or None,
+            wait=not request.no_wait,
+            timeout=call.timeout,
+        )
+        return convert.write_to_wire(result)
+
+    def Upload(
+        self, requests: Iterator[pb.UploadRequest], call: Call
+    ) -> Iterator[pb.UploadResponse]:
+        return Upload(self._gate, call).run(requests)
+
+    def SetPayload(self, request: pb.SetPayloadRequest, call: Call) -> pb.WriteResponse:
+        result = self._collection(request.collection).set_payload(
+            _required_ids(request),
+            request.payload,
+            replace=request.replace,
+            idempotency_key=request.idempotency_key or None,
+            wait=not request.no_wait,
+            timeout=call.timeout,
+        )
+        return convert.write_to_wire(result)
+
+    def Delete(self, request: pb.DeleteRequest, call: Call) -> pb.WriteResponse:
+        result = self._collection(request.collection).delete(
+            convert.ids_from_wire(request),
+            filter=convert.optional_filter(request),
+            idempotency_key=request.idempotency_key or None,
+            wait=not request.no_wait,
+            timeout=call.timeout,
+        )
+        return convert.write_to_wire(result)
+
+    def Search(self, request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
+        queries = codec.vectors_from_wire(request.queries, "queries")
+        collection = self._collection(request.collection)
+        options: dict[str, Any] = {
+            "filter": convert.optional_filter(request),
+            "mode": codec.MODE.from_wire(request.mode),
+            "min_score": request.min_score if request.HasField("min_score") else None,
+            "with_payload": not request.without_payload,
+            "with_vector": request.with_vector,
+        }
+        answers.check_search(
+            collection,
+            queries=len(queries),
+            k=request.k,
+            filter=options["filter"],
+            with_vector=request.with_vector,
+            timeout=call.timeout,
+        )
+        if len(queries) == 1:
+            one = collection.search(queries[0], request.k, **options, timeout=call.timeout)
+            return pb.SearchResponse(matches=convert.matches_to_wire([one]))
+        many = collection.search_batch(queries, request.k, **options, timeout=call.timeout)
+        return pb.SearchResponse(matches=convert.matches_to_wire(many))
+
+    def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
+        collection = self._collection(request.collection)
+        ids = _required_ids(request)
+        if request.with_vector:
+            answers.check_vectors(collection, records=len(ids), timeout=call.timeout)
+        records = collection.get(
+            ids,
+            with_payload=not request.without_payload,
+            with_vector=request.with_vector,
+            timeout=call.timeout,
+        )
+        return pb.GetResponse(
+            records=convert.records_to_wire(records), missing=convert.ids_to_wire([records.missing])
+        )
+
+    def Count(self, request: pb.CountRequest, call: Call) -> pb.CountResponse:
+        collection = self._collection(request.collection)
+        return pb.CountResponse(
+            count=collection.count(convert.optional_filter(request), timeout=call.timeout)
+        )
+
+    def Scroll(self, request: pb.ScrollRequest, call: Call) -> pb.ScrollResponse:
+        collection = self._collection(request.collection)
+        limit = request.limit or SCROLL_LIMIT
+        if request.with_vector:
+            answers.check_vectors(collection, records=limit, timeout=call.timeout)
+        records = collection.scroll(
+            convert.optional_filter(request),
+            convert.id_from_wire(request, "after"),
+            limit,
+            with_payload=not request.without_payload,
+            with_vector=request.with_vector,
+            timeout=call.timeout,
+        )
+        answer = pb.ScrollResponse(records=convert.records_to_wire(records))
+        if records.next is not None:
+            answer.next.CopyFrom(codec.ids_to_wire([records.next]))
+        return answer
+
+    def _collection(self, name: str) -> Collection:
+        return self._gate.database.collection(name)
+
+
+def _required_ids(request: pb.GetRequest | pb.SetPayloadRequest) -> Ids:
+    ids = convert.ids_from_wire(request)
+    if ids is None:
+        raise InvalidArgument("ids is missing: name at least one record", field="ids")
+    return ids

@@ -1,0 +1,179 @@
+"""The tail: committed records that no segment holds, in slot order, in memory.
+
+A ``Tail`` is a value: writing makes a new one that shares its arrays. Rows are appended in place
+beyond the ``size`` that published tails know of, so readers of an older tail never see them; masks
+are copied when a slot is retired. One thread at a time extends the newest tail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..index.flat import Rows, row_norms
+from ..schema import CollectionSchema
+from ..storage.records import Ids
+
+_BLOCK_BYTES = 8 * 1024 * 1024
+_BLOCK_ROWS = (1_024, 16_384)  # fewest, most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    """Slots ``first`` .. ``first + used``; the arrays are longer, for rows to come."""
+
+    first: int
+    used: int
+    live: int
+    vectors: NDArray[Any]
+    norms: NDArray[np.float64]
+    mask: NDArray[np.uint8]
+    ids: Ids
+
+    @property
+    def capacity(self) -> int:
+        return len(self.norms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tail:
+    """``size`` slots, of which ``live`` hold a record; ``sequence`` is the newest write in it."""
+
+    schema: CollectionSchema
+    sequence: int = 0
+    size: int = 0
+    blocks: tuple[_Block, ...] = ()
+
+    @property
+    def live(self) -> int:
+        return sum(block.live for block in self.blocks)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of vectors, norms, masks and integer ids; space reserved in the last block included."""
+        total = 0
+        for block in self.blocks:
+            total += block.vectors.nbytes + block.norms.nbytes + block.mask.nbytes
+            total += 8 * block.capacity
+        return total
+
+    def at(self, sequence: int) -> Tail:
+        """The same records, seen at a later write that changed none of them."""
+        return replace(self, sequence=sequence)
+
+    def append(self, ids: Ids, vectors: NDArray[Any]) -> Tail:
+        """Take records in, at slots ``size`` and up."""
+        blocks = list(self.blocks)
+        norms = row_norms(vectors)
+        start, size = 0, self.size
+        while start < len(vectors):
+            if not blocks or blocks[-1].used == blocks[-1].capacity:
+                blocks.append(self._new_block(size, ids))
+            block = blocks[-1]
+            end = min(len(vectors), start + block.capacity - block.used)
+            blocks[-1] = _extend(block, ids[start:end], vectors[start:end], norms[start:end])
+            size += end - start
+            start = end
+        return replace(self, size=size, blocks=tuple(blocks))
+
+    def retire(self, slots: NDArray[np.uint64]) -> Tail:
+        """Take slots out of use; a block with no record left gives its memory back."""
+        if len(slots) == 0:
+            return self
+        blocks = list(self.blocks)
+        wanted = slots.astype(np.int64)
+        places = self._places(wanted)
+        for place in np.unique(places).tolist():
+            block = blocks[place]
+            mask = block.mask.copy()
+            mask[wanted[places == place] - block.first] = 0
+            live = int(mask[: block.used].sum())
+            blocks[place] = replace(block, mask=mask, live=live)
+        last = len(blocks) - 1
+        kept = [block for i, block in enumerate(blocks) if block.live or i == last]
+        return replace(self, blocks=tuple(kept))
+
+    @cached_property
+    def rows(self) -> list[Rows]:
+        """All slots in order, for a search."""
+        return [_rows(block, block.mask[: block.used]) for block in self.blocks]
+
+    def rows_where(self, allowed: NDArray[np.uint8]) -> list[Rows]:
+        """As ``rows``, of the slots whose byte in ``allowed`` ([size]) is 1."""
+        return [
+            _rows(block, allowed[block.first : block.first + block.used]) for block in self.blocks
+        ]
+
+    def ids_of(self, slots: NDArray[np.int64]) -> Ids:
+        places = self._places(slots)
+        if self.blocks and isinstance(self.blocks[0].ids, list):
+            return [
+                str(self.blocks[place].ids[slot - self.blocks[place].first])
+                for place, slot in zip(places.tolist(), slots.tolist(), strict=True)
+            ]
+        ids = np.empty(len(slots), np.int64)
+        for place in np.unique(places).tolist():
+            here = places == place
+            block = self.blocks[place]
+            ids[here] = np.asarray(block.ids)[slots[here] - block.first]
+        return ids
+
+    def vectors_of(self, slots: NDArray[np.int64]) -> NDArray[Any]:
+        """[n, dim], copied."""
+        vectors = np.empty((len(slots), self.schema.dim), self.schema.numpy_dtype)
+        places = self._places(slots)
+        for place in np.unique(places).tolist():
+            here = places == place
+            block = self.blocks[place]
+            vectors[here] = block.vectors[slots[here] - block.first]
+        return vectors
+
+    @cached_property
+    def _firsts(self) -> NDArray[np.int64]:
+        return np.array([block.first for block in self.blocks], np.int64)
+
+    def _places(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Index of the block of each slot."""
+        return np.searchsorted(self._firsts, slots, side="right") - 1
+
+    def _new_block(self, first: int, ids: Ids | Sequence[Any]) -> _Block:
+        fewest, most = _BLOCK_ROWS
+        capacity = min(most, max(fewest, _BLOCK_BYTES // self.schema.row_bytes))
+        return _Block(
+            first=first,
+            used=0,
+            live=0,
+            vectors=np.empty((capacity, self.schema.dim), self.schema.numpy_dtype),
+            norms=np.empty(capacity, np.float64),
+            mask=np.empty(capacity, np.uint8),
+            ids=[] if isinstance(ids, list) else np.empty(capacity, np.int64),
+        )
+
+
+def _extend(
+    block: _Block, ids: Ids, vectors: NDArray[Any], norms: NDArray[np.float64]
+) -> _Block:
+    used = block.used + len(vectors)
+    block.vectors[block.used : used] = vectors
+    block.norms[block.used : used] = norms
+    block.mask[block.used : used] = 1
+    if isinstance(block.ids, list):
+        # An undone transaction may have left ids beyond what was published.
+        block.ids[block.used :] = ids
+    else:
+        block.ids[block.used : used] = ids
+    return replace(block, used=used, live=block.live + len(vectors))
+
+
+def _rows(block: _Block, mask: NDArray[np.uint8]) -> Rows:
+    return Rows(
+        first=block.first,
+        vectors=block.vectors[: block.used],
+        norms=block.norms[: block.used],
+        mask=mask,
+    )

@@ -1,0 +1,189 @@
+"""Second stage of exact search: the float64 score of chosen rows, and the order of the answer."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..deadline import Deadline
+from ..kernels.exact import score_pairs
+from .rows import Rows, as_float32, split_rows
+from .scan import Queries
+from .share import share
+
+IdsOf = Callable[[NDArray[np.int64]], NDArray[np.int64] | Sequence[int] | Sequence[str]]
+
+_PART_ELEMENTS = 1024 * 1024  # numbers of vectors scored between two looks at the deadline
+
+
+def to_scores(
+    metric: str,
+    raw: NDArray[np.float64],
+    norms: NDArray[np.float64],
+    query_norms: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Scores, higher is better, from what ``score_pairs`` gave; never -0.0.
+
+    - cosine: q . x / (|x| |q|), in [-1, 1]; 0 where a length is 0
+    - dot: q . x
+    - l2: -|x - q|
+    """
+    if metric == "l2":
+        return 0.0 - np.sqrt(raw)
+    if metric == "dot":
+        return raw
+    lengths = norms * query_norms
+    scores = np.divide(raw, lengths, out=np.zeros_like(raw), where=lengths > 0.0)
+    return np.clip(scores, -1.0, 1.0, out=scores)
+
+
+def to_distances(metric: str, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 - cosine, -dot or |x - q|: smaller is nearer."""
+    return (1.0 if metric == "cosine" else 0.0) - scores
+
+
+def _score_raw(
+    run: Rows,
+    queries: Queries,
+    query_of: NDArray[np.int64],
+    row_of: NDArray[np.int64],
+    out: NDArray[np.float64],
+) -> None:
+    """``score_pairs`` of queries and rows of the run, whatever the run's dtype."""
+    vectors = run.vectors
+    if vectors.dtype != np.float32:
+        vectors, row_of = as_float32(vectors[row_of]), np.arange(len(row_of))
+    score_pairs(queries.metric == "l2", queries.vectors, vectors, query_of, row_of, out)
+
+
+def rescore(
+    rows: Sequence[Rows],
+    queries: Queries,
+    candidates: Sequence[NDArray[np.int64]],
+    *,
+    deadline: Deadline,
+    pool: Executor | None,
+    threads: int,
+) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Slots, ascending, and scores of each query's candidates.
+
+    - ``rows``: in order of their slots
+    - ``candidates``: of each query its slots, each within ``rows``
+    """
+    slots = np.concatenate(candidates)
+    query_of = np.repeat(np.arange(len(candidates)), [len(one) for one in candidates])
+    by_slot = np.argsort(slots, kind="stable")
+    slots, query_of = slots[by_slot], query_of[by_slot]
+    raw, norms = np.empty(len(slots)), np.ones(len(slots))
+
+    def work(parts: deque[tuple[Rows, int, int]]) -> None:
+        while True:
+            deadline.check("scoring vectors")
+            try:
+                run, start, stop = parts.popleft()
+            except IndexError:
+                return
+            row_of = slots[start:stop] - run.first
+            if queries.metric == "cosine":
+                norms[start:stop] = run.norms[row_of]
+            _score_raw(run, queries, query_of[start:stop], row_of, raw[start:stop])
+
+    dim = queries.vectors.shape[1]
+    step = max(1, _PART_ELEMENTS // dim)
+    parts = list(_parts(rows, slots, step))
+    share(parts, work, pool, threads if len(slots) > step else 1)
+    scores = to_scores(queries.metric, raw, norms, queries.norms[query_of])
+    if len(candidates) == 1:
+        return [(slots, scores)]
+    by_query = np.argsort(query_of, kind="stable")
+    edges = np.cumsum([len(one) for one in candidates])[:-1]
+    return list(
+        zip(np.split(slots[by_query], edges), np.split(scores[by_query], edges), strict=True)
+    )
+
+
+def _parts(
+    rows: Sequence[Rows], slots: NDArray[np.int64], step: int
+) -> Iterator[tuple[Rows, int, int]]:
+    """The run and the bounds in ``slots`` (ascending) of pieces of at most ``step`` slots."""
+    ends = np.searchsorted(slots, [run.first + len(run) for run in rows]).tolist()
+    start = 0
+    for run, end in zip(rows, ends, strict=True):
+        for begin in range(start, end, step):
+            yield run, begin, min(end, begin + step)
+        start = end
+
+
+def score_all(
+    rows: Sequence[Rows],
+    queries: Queries,
+    *,
+    deadline: Deadline,
+    pool: Executor | None,
+    threads: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Slots, ascending, and scores of all matching rows, for one query."""
+
+    def work(
+        parts: deque[tuple[int, Rows]],
+    ) -> list[tuple[int, NDArray[np.int64], NDArray[np.float64]]]:
+        done: list[tuple[int, NDArray[np.int64], NDArray[np.float64]]] = []
+        while True:
+            deadline.check("scoring vectors")
+            try:
+                place, run = parts.popleft()
+            except IndexError:
+                return done
+            row_of = run.matching()
+            query_of = np.zeros(len(row_of), np.int64)
+            raw = np.empty(len(row_of))
+            _score_raw(run, queries, query_of, row_of, raw)
+            scores = to_scores(metric, raw, run.norms[row_of], queries.norms[query_of])
+            done.append((place, row_of + run.first, scores))
+
+    metric = queries.metric
+    step = max(1, _PART_ELEMENTS // queries.vectors.shape[1])
+    shares = share(enumerate(split_rows(rows, step)), work, pool, threads)
+    done = sorted((part for one in shares for part in one), key=lambda part: part[0])
+    return (
+        np.concatenate([slots for _, slots, _ in done]),
+        np.concatenate([scores for _, _, scores in done]),
+    )
+
+
+def nearest_order(
+    slots: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    k: int,
+    *,
+    ids_of: IdsOf,
+    min_score: float | None,
+) -> NDArray[np.int64]:
+    """Positions of the ``k`` best, by (score descending, id ascending)."""
+    kept = np.arange(len(slots))
+    if min_score is not None:
+        kept = np.flatnonzero(scores >= min_score)
+    if len(kept) > k:
+        least = np.partition(scores[kept], len(kept) - k)[len(kept) - k]
+        kept = kept[scores[kept] >= least]
+    order = kept[np.argsort(-scores[kept], kind="stable")]
+    ordered = scores[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = _order_ties(order, ordered, ids_of(slots[order]))
+    return order[:k]
+
+
+def _order_ties(
+    order: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    ids: NDArray[np.int64] | Sequence[int] | Sequence[str],
+) -> NDArray[np.int64]:
+    if len(ids) and isinstance(ids[0], str):
+        # numpy would drop trailing NULs; Python compares by code point.
+        places = sorted(range(len(order)), key=lambda i: (-scores[i], ids[i]))
+        return order[places]
+    return order[np.lexsort((np.asarray(ids, np.int64), -scores))]

@@ -1,0 +1,133 @@
+"""Which collections there are, what they are called, and how far each has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from .. import limits
+from ..errors import DataCorruption
+from ..schema import CollectionSchema
+from . import format
+from .checksum import pack, unpack
+from .format import NUMBER
+from .transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionRow:
+    """A row of table ``collections``."""
+
+    name: str
+    number: int
+    schema: CollectionSchema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """A row of table ``states``: what changes with every write of a collection."""
+
+    sequence: int = 0
+    next_slot: int = 0
+    count: int = 0
+    id_kind: int = format.ID_NONE
+
+
+def find_collection(transaction: Transaction, name: str) -> CollectionRow | None:
+    """The collection of that name or alias."""
+    value = transaction.get("collections", name.encode())
+    if value is None:
+        target = transaction.get("aliases", name.encode())
+        if target is None:
+            return None
+        name = target.decode()
+        value = transaction.get("collections", name.encode())
+        if value is None:
+            raise DataCorruption("an alias names a collection that is not there", path="data.mdb")
+    return _row(name.encode(), value)
+
+
+def scan_collections(transaction: Transaction) -> Iterator[CollectionRow]:
+    """All collections, by name."""
+    return (_row(key, value) for key, value in transaction.scan("collections"))
+
+
+def put_collection(transaction: Transaction, row: CollectionRow, created_us: int) -> None:
+    head = pack(format.COLLECTION, number=row.number, created_us=created_us)
+    transaction.put("collections", row.name.encode(), head + row.schema.to_json())
+    put_state(transaction, row.number, State())
+
+
+def drop_collection(transaction: Transaction, row: CollectionRow) -> None:
+    """Take the collection out of sight; ``sweep_dropped`` gives its space back piece by piece."""
+    transaction.delete("collections", row.name.encode())
+    transaction.delete("states", NUMBER.pack(row.number))
+    for alias, target in list(scan_aliases(transaction)):
+        if target == row.name:
+            transaction.delete("aliases", alias.encode())
+    transaction.put("dropped", NUMBER.pack(row.number), b"")
+
+
+def sweep_dropped(transaction: Transaction, limit: int) -> bool:
+    """Delete up to about ``limit`` keys of dropped collections; whether any are left."""
+    for key, _ in list(transaction.scan("dropped")):
+        for table in ("records", "payloads", "operations"):
+            limit -= transaction.delete_prefix(table, key, limit)
+            if limit <= 0:
+                return True
+        transaction.delete("dropped", key)
+    return False
+
+
+def scan_aliases(transaction: Transaction) -> Iterator[tuple[str, str]]:
+    """(alias, collection), by alias."""
+    return ((key.decode(), value.decode()) for key, value in transaction.scan("aliases"))
+
+
+def get_state(transaction: Transaction, number: int) -> State | None:
+    """None if the collection has been dropped."""
+    key = NUMBER.pack(number)
+    value = transaction.get("states", key)
+    if value is None:
+        return None
+    row = unpack("states", key, value, format.STATE)
+    return State(
+        sequence=int(row["sequence"]),
+        next_slot=int(row["next_slot"]),
+        count=int(row["count"]),
+        id_kind=int(row["id_kind"]),
+    )
+
+
+def put_state(transaction: Transaction, number: int, state: State) -> None:
+    value = pack(
+        format.STATE,
+        sequence=state.sequence,
+        next_slot=state.next_slot,
+        count=state.count,
+        id_kind=state.id_kind,
+    )
+    transaction.put("states", NUMBER.pack(number), value)
+
+
+def get_counters(transaction: Transaction) -> tuple[int, int]:
+    """(sequence of the newest write, number of the next collection)."""
+    value = transaction.get("database", format.COUNTERS_KEY)
+    if value is None:
+        raise DataCorruption("the database has no counters", path="data.mdb")
+    row = unpack("database", format.COUNTERS_KEY, value, format.COUNTERS)
+    return int(row["sequence"]), int(row["next_collection"])
+
+
+def put_counters(transaction: Transaction, sequence: int, next_collection: int) -> None:
+    value = pack(format.COUNTERS, sequence=sequence, next_collection=next_collection)
+    transaction.put("database", format.COUNTERS_KEY, value)
+
+
+@lru_cache(maxsize=2 * limits.COLLECTIONS)  # every call on a collection begins with its row
+def _row(key: bytes, value: bytes) -> CollectionRow:
+    head: Any = unpack("collections", key, value, format.COLLECTION)
+    schema = CollectionSchema.from_json(value[format.COLLECTION.itemsize :])
+    return CollectionRow(name=key.decode(), number=int(head["number"]), schema=schema)

@@ -1,0 +1,74 @@
+"""crc32c over key and value, at the end of every value that we store.
+
+LMDB's pages carry no checksum: without this a flipped bit in a value is returned as an answer.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import google_crc32c
+import numpy as np
+
+from ..errors import DataCorruption
+from .format import CHECKSUM_BYTES
+
+_CRC = struct.Struct("<I")
+_extend = google_crc32c.extend
+
+
+def crc32c(*parts: bytes) -> int:
+    """crc32c of the concatenation of ``parts``."""
+    crc = 0
+    for part in parts:
+        crc = _extend(crc, part)
+    return crc
+
+
+def seal(key: bytes, value: bytes) -> bytes:
+    """``value`` with its checksum: what is stored under ``key``."""
+    return value + _CRC.pack(_extend(_extend(0, key), value))
+
+
+def seal_parts(key: bytes, parts: list[bytes]) -> bytes:
+    """As ``seal``, of a value in several pieces, copied once."""
+    return b"".join([*parts, _CRC.pack(crc32c(key, *parts))])
+
+
+def unseal(table: str, key: bytes, stored: bytes) -> bytes:
+    """The value stored under ``key``; ``DataCorruption`` if it is not what was written."""
+    value = stored[:-CHECKSUM_BYTES]
+    if len(stored) < CHECKSUM_BYTES or stored[-CHECKSUM_BYTES:] != _CRC.pack(
+        _extend(_extend(0, key), value)
+    ):
+        raise damaged(table, key, "its checksum does not match")
+    return value
+
+
+def pack(dtype: np.dtype[Any], **fields: Any) -> bytes:
+    """One element of ``dtype``; fields not named are zero."""
+    element = np.zeros(1, dtype)
+    for name, value in fields.items():
+        element[name] = np.void(value) if isinstance(value, bytes) else value
+    return element.tobytes()
+
+
+def unpack(table: str, key: bytes, value: bytes, dtype: np.dtype[Any]) -> Any:
+    """The head of ``value`` as one element of ``dtype``; reserved bytes must be zero."""
+    if len(value) < dtype.itemsize:
+        raise damaged(table, key, f"it has {len(value)} bytes, expected {dtype.itemsize}")
+    element = np.frombuffer(value, dtype, count=1)[0]
+    for name in ("reserved", "unused"):
+        if name in (dtype.names or ()) and element[name].tobytes().strip(b"\0"):
+            raise damaged(table, key, "its reserved bytes are not zero")
+    return element
+
+
+def damaged(table: str, key: bytes, reason: str) -> DataCorruption:
+    """The error for a value that cannot be believed; the key is shown as hex, shortened."""
+    return DataCorruption(
+        f"the value of key {key[:24].hex()} in table {table!r} is damaged: {reason}",
+        path="data.mdb",
+        hint="Run `vecdb check` on the directory and restore what it names from a backup",
+    )

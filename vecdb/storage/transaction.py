@@ -1,0 +1,85 @@
+"""One LMDB transaction: every value sealed on its way in and verified on its way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .checksum import seal, seal_parts, unseal
+
+
+class Transaction:
+    """Used by one thread, inside ``Environment.read`` or ``Environment.write``.
+
+    ``changes`` counts puts and deletes: whether an operation that failed has touched anything.
+    """
+
+    __slots__ = ("_lmdb", "_tables", "changes")
+
+    def __init__(self, transaction: Any, tables: Mapping[str, Any]) -> None:
+        self._lmdb = transaction
+        self._tables = tables
+        self.changes = 0
+
+    @property
+    def number(self) -> int:
+        """LMDB's number of the commit that this transaction sees (or, writing, will be)."""
+        return int(self._lmdb.id())
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        stored = self._lmdb.get(key, db=self._tables[table])
+        return None if stored is None else unseal(table, key, stored)
+
+    def get_many(self, table: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values of those of ``keys`` that are stored."""
+        with self._lmdb.cursor(self._tables[table]) as cursor:
+            return {
+                key: unseal(table, key, stored) for key, stored in cursor.getmulti(sorted(keys))
+            }
+
+    def put(self, table: str, key: bytes, value: bytes) -> None:
+        self.changes += 1
+        self._lmdb.put(key, seal(key, value), db=self._tables[table])
+
+    def put_parts(self, table: str, key: bytes, parts: list[bytes]) -> None:
+        """As ``put``, of a value in several pieces."""
+        self.changes += 1
+        self._lmdb.put(key, seal_parts(key, parts), db=self._tables[table])
+
+    def put_many(self, table: str, items: Iterable[tuple[bytes, bytes]]) -> None:
+        self.changes += 1
+        with self._lmdb.cursor(self._tables[table]) as cursor:
+            cursor.putmulti([(key, seal(key, value)) for key, value in sorted(items)])
+
+    def delete(self, table: str, key: bytes) -> bool:
+        """Whether the key was stored."""
+        self.changes += 1
+        return bool(self._lmdb.delete(key, db=self._tables[table]))
+
+    def delete_prefix(self, table: str, prefix: bytes, limit: int) -> int:
+        """Delete up to ``limit`` keys that begin with ``prefix``; how many it deleted."""
+        self.changes += 1
+        deleted = 0
+        with self._lmdb.cursor(self._tables[table]) as cursor:
+            found = cursor.set_range(prefix)
+            while found and deleted < limit and cursor.key().startswith(prefix):
+                cursor.delete()
+                deleted += 1
+                found = bool(cursor.key())
+        return deleted
+
+    def scan(
+        self, table: str, prefix: bytes = b"", start: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) of the keys that begin with ``prefix``, in order, from ``start`` on."""
+        with self._lmdb.cursor(self._tables[table]) as cursor:
+            if not cursor.set_range(prefix if start is None else start):
+                return
+            for key, stored in cursor.iternext(keys=True, values=True):
+                if not key.startswith(prefix):
+                    return
+                yield key, unseal(table, key, stored)
+
+    def entries(self, table: str) -> int:
+        """How many keys the table holds."""
+        return int(self._lmdb.stat(self._tables[table])["entries"])
