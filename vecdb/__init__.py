@@ -1,1 +1,56 @@
-"""."""
+"""An embedded vector database: ``vecdb.open(path)`` opens a directory.
+
+``import vecdb`` is light; opening a database loads (the first time: compiles) the kernels.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from . import errors, limits, results
+from .filters import F
+
+if TYPE_CHECKING:
+    from .collection import Collection
+    from .database import Database
+
+__all__ = ["F", "errors", "limits", "open", "results", "warm"]
+
+try:
+    __version__ = version("vecdb-engine")
+except PackageNotFoundError:  # run from a source tree that is not installed
+    __version__ = "0+unknown"
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    read_only: bool = False,
+    clock: Callable[[], float] = time.time,
+    threads: int | None = None,
+    map_bytes: int | None = None,
+) -> Database:
+    """Open the database in the directory ``path``; made if missing, unless ``read_only``.
+
+    - ``read_only``: beside a writing process; sees its commits as they come
+    - ``clock``: seconds since 1970
+    - ``threads``: of one search; None: one for each core
+    - ``map_bytes``: address space to reserve at first; it grows by itself
+
+    Raises ``NotFound`` (read only, nothing there), ``Unavailable`` (another process writes),
+    ``UnsupportedFormat``, ``DataCorruption``.
+    """
+    from .database import Database
+
+    return Database(path, read_only=read_only, clock=clock, threads=threads, map_bytes=map_bytes)
+
+
+def warm() -> None:
+    """Run every kernel once, so that the first search does not wait for their loading."""
+    from .index import flat
+
+    flat.warm()

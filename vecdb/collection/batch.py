@@ -66,7 +66,7 @@ def make_batch(
 ) -> Batch:
     """Check the columns of one batch; the error names the first offending position."""
     checked_ids = check_ids(ids, limits.BATCH_RECORDS)
-    _check_duplicates(checked_ids)
+    check_unique(checked_ids)
     matrix = check_vectors(schema, vectors, len(checked_ids))
     texts = encode_payloads(payloads, len(checked_ids), schema.fields)
     batch = Batch(ids=checked_ids, vectors=matrix, payloads=texts)
@@ -194,7 +194,7 @@ def _check_text_id(value: str, where: str) -> None:
         )
 
 
-def _check_duplicates(ids: Ids) -> None:
+def check_unique(ids: Ids) -> None:
     distinct = len(set(ids)) if isinstance(ids, list) else len(np.unique(ids))
     if distinct == len(ids):
         return

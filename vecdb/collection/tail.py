@@ -39,10 +39,14 @@ class _Block:
     def capacity(self) -> int:
         return len(self.norms)
 
+    @property
+    def end(self) -> int:
+        return self.first + self.used
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tail:
-    """``size`` slots, of which ``live`` hold a record; ``sequence`` is the newest write in it."""
+    """Slots below ``size``, of which ``live`` hold a record; ``sequence``: the newest write in it."""
 
     schema: CollectionSchema
     sequence: int = 0
@@ -66,48 +70,56 @@ class Tail:
         """The same records, seen at a later write that changed none of them."""
         return replace(self, sequence=sequence)
 
-    def append(self, ids: Ids, vectors: NDArray[Any]) -> Tail:
-        """Take records in, at slots ``size`` and up."""
+    def append(self, first: int, ids: Ids, vectors: NDArray[Any]) -> Tail:
+        """Take records in, at slots ``first`` (``size`` or above: those between hold none) and up.
+
+        ``vectors``: [n, dim] in the dtype of the schema; copied.
+        """
         blocks = list(self.blocks)
         norms = row_norms(vectors)
-        start, size = 0, self.size
+        start = 0
         while start < len(vectors):
-            if not blocks or blocks[-1].used == blocks[-1].capacity:
-                blocks.append(self._new_block(size, ids))
+            slot = first + start
+            if not blocks or blocks[-1].end != slot or blocks[-1].used == blocks[-1].capacity:
+                blocks.append(self._new_block(slot, ids))
             block = blocks[-1]
             end = min(len(vectors), start + block.capacity - block.used)
             blocks[-1] = _extend(block, ids[start:end], vectors[start:end], norms[start:end])
-            size += end - start
             start = end
-        return replace(self, size=size, blocks=tuple(blocks))
+        return replace(self, size=first + len(vectors), blocks=tuple(blocks))
 
     def retire(self, slots: NDArray[np.uint64]) -> Tail:
-        """Take slots out of use; a block with no record left gives its memory back."""
-        if len(slots) == 0:
-            return self
-        blocks = list(self.blocks)
-        wanted = slots.astype(np.int64)
-        places = self._places(wanted)
-        for place in np.unique(places).tolist():
-            block = blocks[place]
-            mask = block.mask.copy()
-            mask[wanted[places == place] - block.first] = 0
-            live = int(mask[: block.used].sum())
-            blocks[place] = replace(block, mask=mask, live=live)
-        last = len(blocks) - 1
-        kept = [block for i, block in enumerate(blocks) if block.live or i == last]
-        return replace(self, blocks=tuple(kept))
+        """Take slots out of use; a block with no record left gives its memory back.
+
+        Slots that are not here any more are passed over.
+        """
+        wanted = np.sort(slots.astype(np.int64))
+        blocks: list[_Block] = []
+        for block in self.blocks:
+            low, high = np.searchsorted(wanted, (block.first, block.end))
+            if low < high:
+                mask = block.mask.copy()
+                mask[wanted[low:high] - block.first] = 0
+                block = replace(block, mask=mask, live=int(mask[: block.used].sum()))
+            if block.live or block.end == self.size:
+                blocks.append(block)
+        return replace(self, blocks=tuple(blocks))
 
     @cached_property
     def rows(self) -> list[Rows]:
         """All slots in order, for a search."""
         return [_rows(block, block.mask[: block.used]) for block in self.blocks]
 
-    def rows_where(self, allowed: NDArray[np.uint8]) -> list[Rows]:
-        """As ``rows``, of the slots whose byte in ``allowed`` ([size]) is 1."""
-        return [
-            _rows(block, allowed[block.first : block.first + block.used]) for block in self.blocks
-        ]
+    def rows_where(self, slots: NDArray[np.int64]) -> list[Rows]:
+        """As ``rows``, of these slots alone; they ascend, and each holds a record."""
+        found = []
+        for block in self.blocks:
+            low, high = np.searchsorted(slots, (block.first, block.end))
+            if low < high:
+                mask = np.zeros(block.used, np.uint8)
+                mask[slots[low:high] - block.first] = 1
+                found.append(_rows(block, mask))
+        return found
 
     def ids_of(self, slots: NDArray[np.int64]) -> Ids:
         places = self._places(slots)
@@ -155,15 +167,12 @@ class Tail:
         )
 
 
-def _extend(
-    block: _Block, ids: Ids, vectors: NDArray[Any], norms: NDArray[np.float64]
-) -> _Block:
+def _extend(block: _Block, ids: Ids, vectors: NDArray[Any], norms: NDArray[np.float64]) -> _Block:
     used = block.used + len(vectors)
     block.vectors[block.used : used] = vectors
     block.norms[block.used : used] = norms
     block.mask[block.used : used] = 1
     if isinstance(block.ids, list):
-        # An undone transaction may have left ids beyond what was published.
         block.ids[block.used :] = ids
     else:
         block.ids[block.used : used] = ids

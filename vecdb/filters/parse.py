@@ -33,16 +33,16 @@ SHOWN = 20
 """Declared fields that an error lists."""
 
 
-def parse_filter(filter: object, fields: Mapping[str, str]) -> Node | None:
+def parse_filter(filter: object, fields: Mapping[str, str], path: str = "filter") -> Node | None:
     """The canonical form of ``filter``; None where there is none.
 
     ``filter`` is None, a dict, or has ``to_dict()`` (as expressions of ``F`` do, here and in the
-    client); ``fields`` are the declared ones, name -> type. Raises ``InvalidArgument`` for what is
+    client); ``fields`` are the declared ones, name -> type; errors call it ``path``. Raises ``InvalidArgument`` for what is
     malformed or does not fit a field, ``LimitExceeded`` for what is too large.
     """
     if filter is None:
         return None
-    return _Parser(fields).parse(filter, "filter", 1)
+    return _Parser(fields).parse(filter, path, 1)
 
 
 class _Condition(NamedTuple):

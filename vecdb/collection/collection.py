@@ -1,0 +1,390 @@
+"""One collection of an embedded database; the client's ``Collection`` has the same methods."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Literal, cast
+
+from numpy.typing import ArrayLike, NDArray
+
+from .. import limits
+from ..deadline import Deadline
+from ..errors import DeadlineExceeded, InvalidArgument
+from ..filters import parse_filter
+from ..results import CollectionInfo, Matches, Records, UploadReport, WriteResult
+from ..storage.catalogue import CollectionRow
+from ..storage.records import id_keys
+from . import reads, writes
+from .batch import check_ids, check_unique, columns_of_rows, digest, ids_bytes, make_batch
+from .conditions import parse_condition
+from .filtering import make_test, scan_matching
+from .payload import Payload, encode_payload
+from .search import make_request, search
+from .store import Store
+from .upload import ProgressLike, Upload, open_progress
+from .writes import Write
+
+IdsLike = Sequence[int] | Sequence[str] | NDArray[Any]
+Filter = object
+"""An expression of ``F``, the dict form, anything with ``to_dict()``, or None."""
+
+_RECORD_BYTES = 64
+_log = logging.getLogger("vecdb")
+
+
+class Collection:
+    """A handle of one collection, by its name or an alias; cheap, and safe for any thread.
+
+    ``timeout`` of every method: seconds, or None.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self.name = name
+
+    def describe(self, *, timeout: float | None = None) -> CollectionInfo:
+        """Dimension, metric, fields, number of records."""
+        Deadline.after(timeout).check("opening the collection")
+        with self._store.view(self.name) as view:
+            return reads.describe(view.transaction, view.row, view.state)
+
+    def stats(self, *, timeout: float | None = None) -> dict[str, Any]:
+        """Counters and sizes of the collection."""
+        Deadline.after(timeout).check("opening the collection")
+        with self._store.view(self.name) as view:
+            return reads.stats(self._store, view.row, view.state)
+
+    # ------------------------------------------------------------------------------- writing
+
+    def upsert(
+        self,
+        ids: IdsLike | None = None,
+        vectors: ArrayLike | None = None,
+        payloads: Sequence[Payload] | None = None,
+        *,
+        rows: Sequence[Mapping[str, Any]] | None = None,
+        condition: Mapping[str, Any] | None = None,
+        idempotency_key: bytes | None = None,
+        wait: bool = True,
+        timeout: float | None = None,
+    ) -> WriteResult:
+        """Write one batch, all of it or nothing; existing records are replaced, payload and all.
+
+        Columns (``ids``, ``vectors`` [n, dim], ``payloads``) or ``rows`` of {"id": ..,
+        "vector": .., "payload": ..}. ``condition``: one of {"if_absent": True},
+        {"if_present": True}, {"if_sequence": n}, {"filter": ..}, which must hold for every record.
+        The same ``idempotency_key`` (1-64 bytes) again gives the first answer, for a day.
+        ``wait``: return when the batch is durable and the next search sees it.
+        Never split: for more than ``limits.MESSAGE_BYTES`` see ``upload``.
+        """
+        if rows is not None:
+            if ids is not None or vectors is not None or payloads is not None:
+                raise InvalidArgument(
+                    "rows and columns are both given: pass rows= alone, or ids and vectors",
+                    field="rows",
+                )
+            ids, vectors, payloads = columns_of_rows(rows)
+        future = self.submit_upsert(
+            ids,
+            vectors,
+            payloads,
+            condition=condition,
+            idempotency_key=idempotency_key,
+            timeout=timeout,
+        )
+        return _result(future, Deadline.after(timeout), wait=wait)
+
+    def submit_upsert(
+        self,
+        ids: IdsLike | None,
+        vectors: ArrayLike | None,
+        payloads: Sequence[Payload] | None = None,
+        *,
+        condition: Mapping[str, Any] | None = None,
+        idempotency_key: bytes | None = None,
+        timeout: float | None = None,
+    ) -> Future[WriteResult]:
+        """``upsert`` without waiting: checked and queued on return, durable when it is done."""
+        if ids is None or vectors is None:
+            absent = "ids" if ids is None else "vectors"
+            raise InvalidArgument(
+                f"{absent} is missing: pass ids and vectors, or rows", field=absent
+            )
+        deadline = Deadline.after(timeout)
+        row = self._store.row(self.name)
+        batch = make_batch(row.schema, ids, vectors, payloads)
+        keys = id_keys(row.number, batch.ids)
+        checked = parse_condition(condition, row.schema.fields)
+        text = b"" if checked is None else checked.text
+        write = self._write(row, deadline, idempotency_key, batch.digest, text)
+        return cast(
+            "Future[WriteResult]",
+            self._store.submit(
+                lambda group: write.run(
+                    group,
+                    lambda group, state: writes.upsert(group, state, row, batch, keys, checked),
+                ),
+                batch.size_bytes,
+            ),
+        )
+
+    def upload(
+        self,
+        vectors: ArrayLike | Iterable[Any],
+        ids: IdsLike | None = None,
+        payloads: Sequence[Payload] | None = None,
+        *,
+        progress: ProgressLike = True,
+        on_error: Literal["raise", "collect"] = "raise",
+        resume: str | None = None,
+        total: int | None = None,
+        timeout: float | None = limits.UPLOAD_ACK_SECONDS,
+    ) -> UploadReport:
+        """Write many records in batches of about 4 MiB; each is atomic, the whole is not.
+
+        ``vectors``: an array, or an iterable of arrays [n_i, dim] or of batches (with ``ids``,
+        ``vectors``, ``payloads``). ``ids``: row numbers if left out.
+        ``progress``: True: a bar, on a terminal; or called with (records, bytes) done.
+        ``on_error``: "raise" ``UploadFailed`` (with ``report``) if a record was refused, when all
+        others are stored; "collect" returns the report.
+        ``resume``: ``upload_id`` of an earlier report, with the same data: what was stored within
+        a day is not written again. ``timeout``: seconds that one batch may wait.
+        """
+        job = Upload(
+            self.submit_upsert,
+            self._store.row(self.name).schema.row_bytes,
+            on_error=on_error,
+            resume=resume,
+            timeout=timeout,
+        )
+        if len(getattr(vectors, "shape", ())) == 2:
+            total = len(vectors)  # type: ignore[arg-type]
+        bar, show = open_progress(progress, total)
+        try:
+            return job.run(cast("Iterable[Any]", vectors), ids, payloads, show)
+        finally:
+            if bar is not None:
+                bar.close()
+
+    def delete(
+        self,
+        ids: IdsLike | None = None,
+        *,
+        filter: Filter = None,
+        idempotency_key: bytes | None = None,
+        wait: bool = True,
+        timeout: float | None = None,
+    ) -> WriteResult:
+        """Delete by ids or by a filter; ids that are not stored are passed over."""
+        if (ids is None) == (filter is None):
+            given = "neither" if ids is None else "both"
+            raise InvalidArgument(f"delete takes either ids or a filter; got {given}", field="ids")
+        deadline = Deadline.after(timeout)
+        row = self._store.row(self.name)
+        if ids is None:
+            run = self._delete_matching(row, filter, idempotency_key, deadline)
+            return _result(self._store.submit(run, _RECORD_BYTES), deadline, wait=wait)
+        checked = check_ids(ids, limits.BATCH_RECORDS)
+        keys = sorted(set(id_keys(row.number, checked)))
+        write = self._write(
+            row, deadline, idempotency_key, lambda: digest(b"delete", ids_bytes(checked))
+        )
+
+        def apply(group: Any, state: Any) -> WriteResult:
+            writes.check_id_kind(state, writes.id_kind(checked), "ids")
+            return writes.delete(group, state, row, keys)
+
+        future = self._store.submit(
+            lambda group: write.run(group, apply), _RECORD_BYTES * len(keys)
+        )
+        return _result(future, deadline, wait=wait)
+
+    def set_payload(
+        self,
+        ids: IdsLike,
+        payload: Mapping[str, Any] | bytes,
+        *,
+        replace: bool = False,
+        idempotency_key: bytes | None = None,
+        wait: bool = True,
+        timeout: float | None = None,
+    ) -> WriteResult:
+        """Merge ``payload`` into those of the records, key by key, or replace them.
+
+        ``NotFound`` if one of them is not stored; then nothing is changed.
+        """
+        deadline = Deadline.after(timeout)
+        row = self._store.row(self.name)
+        checked = check_ids(ids, limits.BATCH_RECORDS)
+        check_unique(checked)
+        patch = encode_payload(payload, row.schema.fields, "payload")
+        if not patch:
+            raise InvalidArgument("payload must be a JSON object (a dict)", field="payload")
+        keys = id_keys(row.number, checked)
+        word = b"replace" if replace else b"merge"
+        write = self._write(
+            row, deadline, idempotency_key, lambda: digest(word, ids_bytes(checked), patch)
+        )
+
+        def apply(group: Any, state: Any) -> WriteResult:
+            writes.check_id_kind(state, writes.id_kind(checked), "ids")
+            return writes.set_payload(group, state, row, keys, patch, replace_all=replace)
+
+        size_bytes = len(keys) * (_RECORD_BYTES + len(patch))
+        future = self._store.submit(lambda group: write.run(group, apply), size_bytes)
+        return _result(future, deadline, wait=wait)
+
+    # ------------------------------------------------------------------------------- reading
+
+    def get(
+        self,
+        ids: IdsLike,
+        *,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        timeout: float | None = None,
+    ) -> Records:
+        """Records by id, in the order asked; ``missing`` tells which are not stored."""
+        Deadline.after(timeout).check("reading records")
+        checked = check_ids(ids, limits.GET_RECORDS)
+        return reads.get(
+            self._store, self.name, checked, with_payload=with_payload, with_vector=with_vector
+        )
+
+    def count(self, filter: Filter = None, *, timeout: float | None = None) -> int:
+        """How many records there are, or match a filter; exact."""
+        deadline = Deadline.after(timeout)
+        deadline.check("counting records")
+        return reads.count(self._store, self.name, filter, deadline)
+
+    def scroll(
+        self,
+        filter: Filter = None,
+        after: int | str | None = None,
+        limit: int = 100,
+        *,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        timeout: float | None = None,
+    ) -> Records:
+        """A page of records in the order of their ids; pass its ``next`` as ``after``."""
+        return reads.scroll(
+            self._store,
+            self.name,
+            filter,
+            after,
+            reads.check_limit(limit),
+            with_payload=with_payload,
+            with_vector=with_vector,
+            deadline=Deadline.after(timeout),
+        )
+
+    def search(
+        self,
+        vector: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter = None,
+        mode: str = "auto",
+        min_score: float | None = None,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        timeout: float | None = None,
+    ) -> Matches:
+        """The ``k`` best matches of one vector [dim], best first.
+
+        Exactly min(k, matching records) of them, fewer only by ``min_score``.
+        """
+        options = dict(filter=filter, mode=mode, min_score=min_score)
+        with_ = dict(with_payload=with_payload, with_vector=with_vector)
+        return self._search(vector, k, single=True, timeout=timeout, **options, **with_)[0]
+
+    def search_batch(
+        self,
+        vectors: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter = None,
+        mode: str = "auto",
+        min_score: float | None = None,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        timeout: float | None = None,
+    ) -> list[Matches]:
+        """``search`` for each of the vectors [n, dim], from one view of the collection."""
+        options = dict(filter=filter, mode=mode, min_score=min_score)
+        with_ = dict(with_payload=with_payload, with_vector=with_vector)
+        return self._search(vectors, k, single=False, timeout=timeout, **options, **with_)
+
+    def _search(
+        self, vectors: ArrayLike, k: int, *, timeout: float | None, **options: Any
+    ) -> list[Matches]:
+        deadline = Deadline.after(timeout)
+        request = make_request(self._store.row(self.name).schema, vectors, k, **options)
+        return search(self._store, self.name, request, deadline)
+
+    def _write(
+        self,
+        row: CollectionRow,
+        deadline: Deadline,
+        key: bytes | None,
+        content: Any,
+        condition: bytes = b"",
+    ) -> Write:
+        """What a write has beside its records; ``content()`` is the digest of those."""
+        if key is None:
+            return Write(row=row, deadline=deadline, key=None, digest=b"")
+        if not isinstance(key, bytes) or not 1 <= len(key) <= limits.IDEMPOTENCY_KEY_BYTES:
+            raise InvalidArgument(
+                f"idempotency_key must be 1-{limits.IDEMPOTENCY_KEY_BYTES} bytes",
+                field="idempotency_key",
+            )
+        whole = digest(row.number.to_bytes(4, "little"), content(), condition)
+        return Write(row=row, deadline=deadline, key=key, digest=whole)
+
+    def _delete_matching(
+        self, row: CollectionRow, filter: Filter, key: bytes | None, deadline: Deadline
+    ) -> Any:
+        """Delete by filter: matched beforehand, and once more in the writer if that is outdated."""
+        node = parse_filter(filter, row.schema.fields)
+        test = make_test(node, row)
+        text = repr(node).encode()
+        write = self._write(row, deadline, key, lambda: digest(b"delete where", text))
+        with self._store.view(self.name) as view:
+            row, seen = view.row, view.state.sequence
+            found = [k for k, _, _ in scan_matching(view.transaction, row, test, deadline)]
+
+        def apply(group: Any, state: Any) -> WriteResult:
+            keys = found
+            if state.sequence != seen:
+                matching = scan_matching(group.transaction, row, test, deadline)
+                keys = [k for k, _, _ in matching]
+            return writes.delete(group, state, row, keys)
+
+        return lambda group: write.run(group, apply)
+
+    def __repr__(self) -> str:
+        return f"Collection({self.name!r})"
+
+
+def _result(future: Future[Any], deadline: Deadline, *, wait: bool) -> WriteResult:
+    if not wait:
+        future.add_done_callback(_log_failure)
+        return WriteResult(count=0, sequence=0)
+    try:
+        return cast(WriteResult, future.result(deadline.remaining))
+    except TimeoutError:
+        applied = not future.cancel()
+        raise DeadlineExceeded(
+            "the deadline passed before the write was synced",
+            hint="Repeat it with its idempotency key" if applied else "Raise timeout",
+            maybe_applied=applied,
+        ) from None
+
+
+def _log_failure(future: Future[Any]) -> None:
+    error = None if future.cancelled() else future.exception()
+    if error is not None:
+        _log.warning("a write with wait=False failed: %s", error)

@@ -1,0 +1,88 @@
+"""Conditions of a write: what must hold for each of its records, or nothing is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import InvalidArgument, PreconditionFailed
+from ..filters import compile_filter, parse_filter
+from ..storage.transaction import Transaction
+from .payload import decode_payload
+
+KINDS = ("if_absent", "if_present", "if_sequence", "filter")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A checked condition. ``text`` tells two conditions apart."""
+
+    kind: str
+    sequence: int = 0
+    test: Callable[[Any], bool] | None = None
+    text: bytes = b""
+
+    def require(
+        self,
+        transaction: Transaction,
+        keys: Sequence[bytes],
+        stored: Mapping[bytes, tuple[int, int]],
+    ) -> None:
+        """Raise ``PreconditionFailed`` naming the first record for which it does not hold.
+
+        ``stored``: key -> (slot, sequence) of those of ``keys`` that are stored.
+        """
+        for row, key in enumerate(keys):
+            found = stored.get(key)
+            if self.kind == "if_absent":
+                holds, expected = found is None, "must not be stored, and is"
+            elif found is None:
+                holds, expected = False, "must be stored, and is not"
+            elif self.kind == "if_sequence":
+                holds = found[1] == self.sequence
+                expected = f"must be of sequence {self.sequence}, and is of {found[1]}"
+            else:
+                holds = self.test is None or self.test(self._payload(transaction, key))
+                expected = "must match the filter, and does not"
+            if not holds:
+                raise PreconditionFailed(
+                    f"the condition {self.kind} does not hold: ids[{row}] {expected}; nothing of "
+                    "the batch was applied",
+                    field=f"ids[{row}]",
+                    hint="Read the record again, then decide",
+                )
+
+    @staticmethod
+    def _payload(transaction: Transaction, key: bytes) -> Any:
+        return decode_payload(transaction.get("payloads", key) or b"")
+
+
+def parse_condition(condition: object, fields: Mapping[str, str]) -> Condition | None:
+    """The condition of an ``upsert``; None where there is none."""
+    if condition is None:
+        return None
+    if not isinstance(condition, Mapping) or len(condition) != 1:
+        raise _malformed(f"got {type(condition).__name__}")
+    ((kind, value),) = condition.items()
+    if kind in ("if_absent", "if_present"):
+        if value is not True:
+            raise _malformed(f"{kind} takes True")
+        return Condition(kind=kind, text=kind.encode())
+    if kind == "if_sequence":
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise _malformed("if_sequence takes the sequence of the record's last write")
+        return Condition(kind=kind, sequence=value, text=f"{kind} {value}".encode())
+    if kind == "filter":
+        node = parse_filter(value, fields, "condition.filter")
+        test = None if node is None else compile_filter(node, fields)
+        return Condition(kind=kind, test=test, text=f"{kind} {node!r}".encode())
+    raise _malformed(f"{str(kind)[:40]!r} is not known")
+
+
+def _malformed(found: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"condition must be a dict with one of {', '.join(KINDS)}; {found}",
+        field="condition",
+        hint="Such as {'if_absent': True}, {'if_sequence': 7} or {'filter': {'lang': 'en'}}",
+    )

@@ -1,0 +1,87 @@
+"""What the writes of one transaction share: counters, states, and what to publish after the sync.
+
+Used by the writer thread only. A write reads through the group, so it sees the writes before it in
+the same transaction, and checks everything before its first change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..storage.catalogue import (
+    CollectionRow,
+    State,
+    get_counters,
+    get_state,
+    put_counters,
+    put_state,
+)
+from ..storage.operations import Operation
+from ..storage.transaction import Transaction
+
+Publish = Callable[["Group"], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Change:
+    """What the group did to one collection: its state before and now, and the operations."""
+
+    row: CollectionRow
+    before: State
+    now: State
+    operations: list[Operation] = field(default_factory=list)
+
+
+class Group:
+    """The context of one group commit (``storage.writer.Context``)."""
+
+    def __init__(self, transaction: Transaction, publish: Publish, now_us: int) -> None:
+        self.transaction = transaction
+        self.now_us = now_us
+        self.changes: dict[int, Change] = {}
+        self.dropped: list[int] = []
+        self._publish = publish
+        self._sequence, self._next_collection = get_counters(transaction)
+        self._began = self._sequence, self._next_collection
+
+    @property
+    def sequence(self) -> int:
+        return self._sequence
+
+    def next_sequence(self) -> int:
+        self._sequence += 1
+        return self._sequence
+
+    def next_collection(self) -> int:
+        number = self._next_collection
+        self._next_collection += 1
+        return number
+
+    def state(self, number: int) -> State | None:
+        """The state of a collection as this transaction has it; None: dropped."""
+        change = self.changes.get(number)
+        return get_state(self.transaction, number) if change is None else change.now
+
+    def change(
+        self, row: CollectionRow, before: State, now: State, operation: Operation | None = None
+    ) -> None:
+        """Note what a write did; ``before`` is what ``state`` gave it."""
+        change = self.changes.setdefault(row.number, Change(row=row, before=before, now=now))
+        change.now = now
+        if operation is not None:
+            change.operations.append(operation)
+
+    def drop(self, number: int) -> None:
+        """Note that a collection is gone."""
+        self.changes.pop(number, None)
+        self.dropped.append(number)
+
+    def finish(self) -> None:
+        for number, change in self.changes.items():
+            put_state(self.transaction, number, change.now)
+        if self._began != (self._sequence, self._next_collection):
+            put_counters(self.transaction, self._sequence, self._next_collection)
+
+    def publish(self) -> None:
+        self._publish(self)

@@ -1,0 +1,170 @@
+"""Records read back: by id, in the order of their ids, or only counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import limits
+from ..deadline import Deadline
+from ..errors import InvalidArgument
+from ..filters import EVERYTHING, parse_filter
+from ..results import CollectionInfo, Records
+from ..storage import format
+from ..storage.catalogue import CollectionRow, State, scan_aliases
+from ..storage.records import Ids, get_records, id_keys, id_kind, ids_of_keys
+from ..storage.transaction import Transaction
+from .batch import check_ids
+from .filtering import make_test, scan_matching
+from .store import Store, View
+from .writes import check_id_kind
+
+_KIND_NAMES = {format.ID_NONE: None, format.ID_INT: "int", format.ID_STR: "str"}
+
+
+def get(store: Store, name: str, ids: Ids, *, with_payload: bool, with_vector: bool) -> Records:
+    """The records of ``ids``, in that order; those not stored are ``missing``."""
+    with store.view(name, with_tail=with_vector) as view:
+        check_id_kind(view.state, id_kind(ids), "ids")
+        keys = id_keys(view.row.number, ids)
+        stored = get_records(view.transaction, list(set(keys)))
+        present = [place for place, key in enumerate(keys) if key in stored]
+        absent = [place for place, key in enumerate(keys) if key not in stored]
+        found = [(keys[place], *stored[keys[place]]) for place in present]
+        return _records(
+            view,
+            found,
+            _take(ids, present),
+            with_payload=with_payload,
+            missing=_take(ids, absent),
+        )
+
+
+def scroll(
+    store: Store,
+    name: str,
+    filter: object,
+    after: object,
+    limit: int,
+    *,
+    with_payload: bool,
+    with_vector: bool,
+    deadline: Deadline,
+) -> Records:
+    """The next ``limit`` matching records behind the id ``after``."""
+    with store.view(name, with_tail=with_vector) as view:
+        test = make_test(parse_filter(filter, view.row.schema.fields), view.row)
+        start = None if after is None else _key_behind(view, after)
+        matching = scan_matching(view.transaction, view.row, test, deadline, start)
+        found = list(islice(matching, limit + 1))
+        page = found[:limit]
+        ids = ids_of_keys([key for key, _, _ in page], view.state.id_kind)
+        more = len(found) > limit
+        return _records(
+            view, page, ids, with_payload=with_payload, next=_last(ids) if more else None
+        )
+
+
+def count(store: Store, name: str, filter: object, deadline: Deadline) -> int:
+    with store.view(name) as view:
+        node = parse_filter(filter, view.row.schema.fields)
+        if node is None or node == EVERYTHING:
+            return view.state.count
+        return len(
+            store.filters.matching_slots(view.transaction, view.row, view.state, node, deadline)
+        )
+
+
+def describe(transaction: Transaction, row: CollectionRow, state: State) -> CollectionInfo:
+    aliases = tuple(alias for alias, target in scan_aliases(transaction) if target == row.name)
+    return CollectionInfo(
+        name=row.name,
+        dim=row.schema.dim,
+        metric=row.schema.metric,
+        dtype=row.schema.dtype,
+        fields=dict(row.schema.fields),
+        id_kind=_KIND_NAMES[state.id_kind],
+        count=state.count,
+        sequence=state.sequence,
+        aliases=aliases,
+    )
+
+
+def stats(store: Store, row: CollectionRow, state: State) -> dict[str, Any]:
+    """Counters and sizes; ``tail`` is 0 bytes until something asks for the vectors."""
+    tail = store.tail_of(row).loaded
+    return {
+        "count": state.count,
+        "sequence": state.sequence,
+        "dead_rows": state.next_slot - state.first_slot - state.count,
+        "vector_bytes": state.count * row.schema.row_bytes,
+        "memory_bytes": {"tail": 0 if tail is None else tail.memory_bytes},
+    }
+
+
+def check_limit(limit: object) -> int:
+    if isinstance(limit, bool) or not isinstance(limit, int | np.integer):
+        raise InvalidArgument(
+            f"limit must be an integer, got {type(limit).__name__}", field="limit"
+        )
+    if not 1 <= limit <= limits.GET_RECORDS:
+        raise InvalidArgument(
+            f"limit must be from 1 to {limits.GET_RECORDS}, got {limit}",
+            field="limit",
+            limit=limits.GET_RECORDS,
+            actual=int(limit),
+        )
+    return int(limit)
+
+
+def _key_behind(view: View, after: object) -> bytes:
+    """The first key that comes after that of the id ``after``."""
+    try:
+        ids = check_ids([after], 1, "after")
+    except InvalidArgument:
+        raise InvalidArgument(
+            f"after must be one id, an integer of 64 bits or a string; got {type(after).__name__}",
+            field="after",
+        ) from None
+    check_id_kind(view.state, id_kind(ids), "after")
+    return id_keys(view.row.number, ids)[0] + b"\0"
+
+
+def _records(
+    view: View,
+    found: Sequence[tuple[bytes, int, int]],
+    ids: Ids,
+    *,
+    with_payload: bool,
+    missing: Ids | None = None,
+    next: Any = None,
+) -> Records:
+    """``found``: (key, slot, sequence) of each of ``ids``."""
+    texts: list[bytes] | None = None
+    if with_payload:
+        keys = [key for key, _, _ in found]
+        stored = view.transaction.get_many("payloads", list(set(keys)))
+        texts = [stored.get(key, b"") for key in keys]
+    vectors: NDArray[Any] | None = None
+    if view.tail is not None:
+        vectors = view.tail.vectors_of(np.array([slot for _, slot, _ in found], np.int64))
+    return Records(
+        ids=ids,
+        sequences=np.array([sequence for _, _, sequence in found], np.int64),
+        payload_bytes=texts,
+        vectors=vectors,
+        missing=[] if missing is None else missing,
+        next=next,
+    )
+
+
+def _take(ids: Ids, places: list[int]) -> Ids:
+    return [ids[place] for place in places] if isinstance(ids, list) else ids[places]
+
+
+def _last(ids: Ids) -> int | str:
+    return ids[-1] if isinstance(ids, list) else int(ids[-1])

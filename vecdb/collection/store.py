@@ -1,0 +1,167 @@
+"""What the collections of one database share: tables, the writer, tails, threads, the clock."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import PreconditionFailed
+from ..storage.catalogue import (
+    CollectionRow,
+    State,
+    find_collection,
+    get_state,
+    scan_collections,
+    sweep_dropped,
+)
+from ..storage.environment import Environment
+from ..storage.transaction import Transaction
+from ..storage.writer import Writer
+from .cleaning import clean_step, needs_cleaning
+from .filtering import FilterCache
+from .group import Group
+from .live import LiveTail
+from .tail import Tail
+from .writes import collection_gone
+
+Clock = Callable[[], float]
+"""Seconds since 1970, as ``time.time``."""
+
+_SWEEP_KEYS = 2_048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One collection as one commit left it; valid while its transaction is open.
+
+    ``tail`` holds its vectors, where they were asked for; it stays valid.
+    """
+
+    transaction: Transaction
+    row: CollectionRow
+    state: State
+    tail: Tail | None = None
+
+
+class Store:
+    """Opened once for a database directory. Safe for any thread; ``close`` ends it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        read_only: bool,
+        clock: Clock,
+        threads: int | None,
+        map_bytes: int | None,
+    ) -> None:
+        self.environment = Environment(directory, read_only=read_only, map_bytes=map_bytes)
+        self.read_only = read_only
+        self.threads = threads or os.cpu_count() or 1
+        self.pool = ThreadPoolExecutor(max(1, self.threads - 1), thread_name_prefix="vecdb-search")
+        self.filters = FilterCache()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._tails: dict[int, LiveTail] = {}  # Guarded by self._lock.
+        # Rows of collections that may hold dead rows; used by the writer thread only, once it runs.
+        self._unclean: dict[int, CollectionRow] = {}
+        self._dropped = False  # The same.
+        self.writer: Writer[Group] | None = None
+        if not read_only:
+            self._find_chores()
+            self.writer = Writer(self.environment, self._begin, self._chore)
+
+    def close(self) -> None:
+        """Finish the writes that wait, then close; twice is harmless."""
+        if self.writer is not None:
+            self.writer.close()
+        self.environment.close()
+        self.pool.shutdown(wait=True)
+
+    # ------------------------------------------------------------------------------- reading
+
+    @contextmanager
+    def view(self, name: str, *, with_tail: bool = False) -> Iterator[View]:
+        """A collection, by name or alias, as the newest commit left it."""
+        while True:
+            with self.environment.read() as transaction:
+                row = find_collection(transaction, name)
+                state = None if row is None else get_state(transaction, row.number)
+                if row is None or state is None:
+                    raise collection_gone(name)
+                tail = self.tail_of(row).at(transaction, state) if with_tail else None
+                if tail is not None or not with_tail:
+                    yield View(transaction=transaction, row=row, state=state, tail=tail)
+                    return
+
+    def row(self, name: str) -> CollectionRow:
+        """Name, number and schema of a collection, by name or alias."""
+        with self.view(name) as view:
+            return view.row
+
+    def tail_of(self, row: CollectionRow) -> LiveTail:
+        with self._lock:
+            return self._tails.setdefault(row.number, LiveTail(row))
+
+    # ------------------------------------------------------------------------------- writing
+
+    def submit(self, run: Callable[[Group], Any], size_bytes: int) -> Future[Any]:
+        """Queue a write; its future is done when it has been synced and readers see it."""
+        if self.writer is None:
+            raise PreconditionFailed(
+                "the database is open for reading only",
+                reason="READ_ONLY",
+                hint="Open it without read_only=True",
+            )
+        return self.writer.submit(run, size_bytes)
+
+    def _begin(self, transaction: Transaction) -> Group:
+        return Group(transaction, self._publish, int(self._clock() * 1e6))
+
+    def _publish(self, group: Group) -> None:
+        for number, change in group.changes.items():
+            with self._lock:
+                tail = self._tails.get(number)
+            if tail is not None:
+                tail.advance(change.before.sequence, change.now.sequence, change.operations)
+            if needs_cleaning(change.now):
+                self._unclean[number] = change.row
+        for number in group.dropped:
+            with self._lock:
+                self._tails.pop(number, None)
+            self._unclean.pop(number, None)
+            self._dropped = True
+
+    # ---------------------------------------------------------------------------------- chores
+
+    def _find_chores(self) -> None:
+        with self.environment.read() as transaction:
+            self._dropped = transaction.entries("dropped") > 0
+            for row in scan_collections(transaction):
+                state = get_state(transaction, row.number)
+                if state is not None and needs_cleaning(state):
+                    self._unclean[row.number] = row
+
+    def _chore(self) -> Callable[[Group], Any] | None:
+        """Work for a moment when no write waits; None: there is none."""
+        if self._dropped:
+            return self._sweep
+        if self._unclean:
+            row = next(iter(self._unclean.values()))
+            return lambda group: self._clean(group, row)
+        return None
+
+    def _sweep(self, group: Group) -> None:
+        self._dropped = sweep_dropped(group.transaction, _SWEEP_KEYS)
+
+    def _clean(self, group: Group, row: CollectionRow) -> None:
+        clean_step(group, row)
+        state = group.state(row.number)
+        if state is None or not needs_cleaning(state):
+            self._unclean.pop(row.number, None)

@@ -1,0 +1,205 @@
+"""The writes of a collection, as the writer thread runs them inside its transaction.
+
+Each reads and checks first and changes afterwards, so one that is refused leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import limits
+from ..deadline import Deadline
+from ..errors import InvalidArgument, LimitExceeded, NotFound
+from ..results import WriteResult
+from ..storage import format
+from ..storage.catalogue import CollectionRow, State
+from ..storage.idempotency import Answer, expire_answers, find_answer, put_answer
+from ..storage.operations import Operation, put_delete, put_upsert
+from ..storage.records import get_records, id_kind, pack_record
+from .batch import Batch
+from .conditions import Condition
+from .group import Group
+from .payload import merge_payload
+
+_KIND_WORDS = {format.ID_INT: "integers", format.ID_STR: "strings"}
+_NO_VECTORS = np.empty((0, 0), np.float32)
+_NO_IDS = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """What all writes have: where to, until when, and under which idempotency key."""
+
+    row: CollectionRow
+    deadline: Deadline
+    key: bytes | None
+    digest: bytes
+
+    def run(self, group: Group, apply: Callable[[Group, State], WriteResult]) -> WriteResult:
+        """``apply`` once for each idempotency key; its answer again for a key that is known."""
+        self.deadline.check("waiting to be written")
+        state = group.state(self.row.number)
+        if state is None:
+            raise collection_gone(self.row.name)
+        if self.key is None:
+            return apply(group, state)
+        known = find_answer(group.transaction, self.key, self.digest)
+        if known is not None:
+            return WriteResult(count=known.count, sequence=known.sequence, replayed=True)
+        result = apply(group, state)
+        answer = Answer(count=result.count, sequence=result.sequence)
+        put_answer(group.transaction, self.key, self.digest, answer, group.now_us)
+        expire_answers(group.transaction, group.now_us - int(limits.IDEMPOTENCY_SECONDS * 1e6))
+        return result
+
+
+def upsert(
+    group: Group,
+    state: State,
+    row: CollectionRow,
+    batch: Batch,
+    keys: Sequence[bytes],
+    condition: Condition | None,
+) -> WriteResult:
+    """Store the records of ``batch`` (``keys``: of its ids) in new slots; retire their old ones."""
+    transaction = group.transaction
+    kind = id_kind(batch.ids)
+    check_id_kind(state, kind, "ids")
+    stored = get_records(transaction, keys)
+    if condition is not None:
+        condition.require(transaction, keys, stored)
+    count = len(keys)
+    sequence = group.next_sequence()
+    operation = Operation(
+        sequence=sequence,
+        first_slot=state.next_slot,
+        ids=batch.ids,
+        vectors=batch.vectors,
+        retired=_slots_of(stored.values()),
+    )
+    put_upsert(
+        transaction,
+        row.number,
+        sequence,
+        first_slot=operation.first_slot,
+        ids=batch.ids,
+        vectors=batch.vectors,
+        retired=operation.retired,
+    )
+    transaction.put_many(
+        "records",
+        [(key, pack_record(state.next_slot + i, sequence)) for i, key in enumerate(keys)],
+    )
+    texts = batch.payloads or [b""] * count
+    for key, text in zip(keys, texts, strict=True):
+        if not text and key in stored:
+            transaction.delete("payloads", key)
+    if batch.payloads is not None:
+        pairs = zip(keys, batch.payloads, strict=True)
+        transaction.put_many("payloads", [(key, text) for key, text in pairs if text])
+    now = replace(
+        state,
+        sequence=sequence,
+        next_slot=state.next_slot + count,
+        count=state.count + count - len(stored),
+        id_kind=kind,
+    )
+    group.change(row, state, now, operation)
+    return WriteResult(count=count, sequence=sequence)
+
+
+def delete(group: Group, state: State, row: CollectionRow, keys: Sequence[bytes]) -> WriteResult:
+    """Delete those of the records that are stored; ``count`` tells how many."""
+    transaction = group.transaction
+    stored = get_records(transaction, keys)
+    if not stored:
+        return WriteResult(count=0, sequence=state.sequence)
+    sequence = group.next_sequence()
+    retired = _slots_of(stored.values())
+    put_delete(transaction, row.number, sequence, retired)
+    for key in sorted(stored):
+        transaction.delete("records", key)
+        transaction.delete("payloads", key)
+    now = replace(state, sequence=sequence, count=state.count - len(stored))
+    group.change(row, state, now, deletion(sequence, retired))
+    return WriteResult(count=len(stored), sequence=sequence)
+
+
+def set_payload(
+    group: Group,
+    state: State,
+    row: CollectionRow,
+    keys: Sequence[bytes],
+    patch: bytes,
+    *,
+    replace_all: bool,
+) -> WriteResult:
+    """Merge ``patch`` into the payload of each record, or put it in its place."""
+    transaction = group.transaction
+    stored = get_records(transaction, keys)
+    for place, key in enumerate(keys):
+        if key not in stored:
+            raise NotFound(
+                f"ids[{place}] is not stored; no payload was changed", field=f"ids[{place}]"
+            )
+    payloads = [(key, patch) for key in keys]
+    if not replace_all:
+        found = transaction.get_many("payloads", keys)
+        payloads = [(key, merge_payload(found.get(key, b""), patch)) for key in keys]
+        _check_sizes(payloads)
+    sequence = group.next_sequence()
+    transaction.put_many("payloads", payloads)
+    transaction.put_many(
+        "records", [(key, pack_record(slot, sequence)) for key, (slot, _) in stored.items()]
+    )
+    group.change(row, state, replace(state, sequence=sequence))
+    return WriteResult(count=len(keys), sequence=sequence)
+
+
+def deletion(sequence: int, retired: NDArray[np.uint64]) -> Operation:
+    """The operation of a deletion, as ``put_delete`` stores it."""
+    return Operation(
+        sequence=sequence, first_slot=0, ids=_NO_IDS, vectors=_NO_VECTORS, retired=retired
+    )
+
+
+def check_id_kind(state: State, kind: int, field: str) -> None:
+    """Raise ``InvalidArgument`` if the collection's ids are of the other kind."""
+    if state.id_kind not in (format.ID_NONE, kind):
+        raise InvalidArgument(
+            f"{field} are {_KIND_WORDS[kind]}, but the ids of this collection are "
+            f"{_KIND_WORDS[state.id_kind]}",
+            field=field,
+            reason="WRONG_ID_KIND",
+            hint="The first write of a collection decides; they are never mixed",
+        )
+
+
+def collection_gone(name: str) -> NotFound:
+    return NotFound(
+        f"there is no collection or alias {name!r}",
+        field="name",
+        reason="NO_COLLECTION",
+        hint="collections() lists what there is",
+    )
+
+
+def _slots_of(rows: Any) -> NDArray[np.uint64]:
+    return np.array([slot for slot, _ in rows], np.uint64)
+
+
+def _check_sizes(payloads: Sequence[tuple[bytes, bytes]]) -> None:
+    for place, (_, text) in enumerate(payloads):
+        if len(text) > limits.PAYLOAD_BYTES:
+            raise LimitExceeded(
+                f"the merged payload of ids[{place}] has {len(text)} bytes, at most "
+                f"{limits.PAYLOAD_BYTES} are stored; no payload was changed",
+                field=f"ids[{place}]",
+                limit=limits.PAYLOAD_BYTES,
+                actual=len(text),
+            )

@@ -1,0 +1,224 @@
+"""The directory of all collections: the embedded API. ``vecdb_client.Client`` has its methods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from . import limits
+from .collection import Clock, Collection, Store, reads
+from .collection.group import Group
+from .errors import AlreadyExists, InvalidArgument, LimitExceeded, NotFound
+from .results import CollectionInfo
+from .schema import CollectionSchema, check_name
+from .storage import files, format
+from .storage.catalogue import (
+    CollectionRow,
+    drop_collection,
+    find_collection,
+    get_counters,
+    get_state,
+    put_collection,
+    scan_aliases,
+    scan_collections,
+)
+
+_WRITE_BYTES = 1_024
+
+
+class Database:
+    """An open database; made by ``vecdb.open``. Safe for any thread, not across ``fork``.
+
+    One process writes, any number read: with ``read_only`` it follows the commits of another.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        read_only: bool,
+        clock: Clock,
+        threads: int | None,
+        map_bytes: int | None,
+    ) -> None:
+        if threads is not None and (type(threads) is not int or not 1 <= threads <= 1_024):
+            raise InvalidArgument("threads must be an integer from 1 to 1024", field="threads")
+        self.path = Path(path)
+        if read_only:
+            files.require_database(self.path)
+        else:
+            files.make_directory(self.path)
+        self._clock = clock
+        self._store = Store(
+            self.path, read_only=read_only, clock=clock, threads=threads, map_bytes=map_bytes
+        )
+
+    @property
+    def database_id(self) -> str:
+        """A UUID, given at creation."""
+        return str(self._store.environment.database_id)
+
+    @property
+    def read_only(self) -> bool:
+        return self._store.read_only
+
+    def create_collection(
+        self,
+        name: str,
+        *,
+        dim: int,
+        metric: str = "cosine",
+        dtype: str = "float32",
+        fields: Mapping[str, str] | None = None,
+    ) -> Collection:
+        """Make a collection of vectors of ``dim`` dimensions; ``fields``: name -> type.
+
+        Types of fields: keyword, bool, int, float, datetime. Only declared fields can be used in
+        filters. Raises ``AlreadyExists`` if a collection or an alias has the name.
+        """
+        check_name(name)
+        schema = CollectionSchema(
+            dim=dim, metric=metric, dtype=dtype, fields={} if fields is None else fields
+        )
+
+        def create(group: Group) -> None:
+            transaction = group.transaction
+            if find_collection(transaction, name) is not None:
+                raise AlreadyExists(
+                    f"there is a collection or alias {name!r} already", field="name"
+                )
+            if transaction.entries("collections") >= limits.COLLECTIONS:
+                raise LimitExceeded(
+                    f"a database holds at most {limits.COLLECTIONS} collections",
+                    field="name",
+                    limit=limits.COLLECTIONS,
+                    actual=limits.COLLECTIONS,
+                    hint="Delete one, or keep several kinds of records in one collection",
+                )
+            row = CollectionRow(name=name, number=group.next_collection(), schema=schema)
+            put_collection(transaction, row, group.now_us)
+
+        self._write(create)
+        return Collection(self._store, name)
+
+    def collection(self, name: str) -> Collection:
+        """A handle of a collection, by its name or an alias; checked when it is used."""
+        return Collection(self._store, name)
+
+    def collections(self) -> list[CollectionInfo]:
+        """All collections, by name."""
+        with self._store.environment.read() as transaction:
+            found = []
+            for row in scan_collections(transaction):
+                state = get_state(transaction, row.number)
+                if state is not None:
+                    found.append(reads.describe(transaction, row, state))
+            return found
+
+    def delete_collection(self, name: str) -> None:
+        """Delete a collection, its records and its aliases; an alias is refused."""
+
+        def drop(group: Group) -> None:
+            row = _require(group, name)
+            if row.name != name:
+                raise InvalidArgument(
+                    f"{name!r} is an alias of {row.name!r}",
+                    field="name",
+                    hint="Name the collection to delete it, or remove the alias",
+                )
+            drop_collection(group.transaction, row)
+            group.drop(row.number)
+
+        self._write(drop)
+
+    def alias(self, alias: str, collection: str) -> None:
+        """Have ``alias`` name a collection, from now on and at once."""
+        check_name(alias, "alias")
+
+        def point(group: Group) -> None:
+            row = _require(group, collection, "collection")
+            if group.transaction.get("collections", alias.encode()) is not None:
+                raise AlreadyExists(f"there is a collection {alias!r} already", field="alias")
+            group.transaction.put("aliases", alias.encode(), row.name.encode())
+
+        self._write(point)
+
+    def delete_alias(self, alias: str) -> None:
+        """Remove an alias; the collection stays."""
+
+        def remove(group: Group) -> None:
+            if group.transaction.get("aliases", str(alias).encode()) is None:
+                raise NotFound(f"there is no alias {str(alias)[:128]!r}", field="alias")
+            group.transaction.delete("aliases", alias.encode())
+
+        self._write(remove)
+
+    def aliases(self) -> dict[str, str]:
+        """alias -> collection, by alias."""
+        with self._store.environment.read() as transaction:
+            return dict(scan_aliases(transaction))
+
+    def stats(self) -> dict[str, Any]:
+        """Counters and sizes of the database, and of each collection by its name."""
+        store = self._store
+        with store.environment.read() as transaction:
+            sequence, _ = get_counters(transaction)
+            collections = {}
+            for row in scan_collections(transaction):
+                state = get_state(transaction, row.number)
+                if state is not None:
+                    collections[row.name] = reads.stats(store, row, state)
+        writer = store.writer
+        return {
+            "database_id": self.database_id,
+            "directory": str(self.path),
+            "format_version": format.VERSION,
+            "read_only": self.read_only,
+            "sequence": sequence,
+            "commits": writer.commits if writer is not None else 0,
+            "queue_depth": writer.depth if writer is not None else 0,
+            "store_failed": store.environment.failed,
+            "threads": store.threads,
+            **store.environment.sizes(),
+            "collections": collections,
+        }
+
+    def close(self) -> None:
+        """Finish the writes that wait, then close. Calls after that raise ``Unavailable``."""
+        self._store.close()
+
+    def _write(self, run: Callable[[Group], None]) -> None:
+        with self._store.environment.read():
+            pass  # closed, or opened before a fork: say so
+        future: Future[None] = self._store.submit(run, _WRITE_BYTES)
+        future.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Database({str(self.path)!r})"
+
+
+def _require(group: Group, name: str, field: str = "name") -> CollectionRow:
+    row = find_collection(group.transaction, str(name))
+    if row is None:
+        raise NotFound(
+            f"there is no collection or alias {str(name)[:128]!r}",
+            field=field,
+            reason="NO_COLLECTION",
+            hint="collections() lists what there is",
+        )
+    return row
