@@ -15,7 +15,6 @@ from . import errors, limits, results
 from .filters import F
 
 if TYPE_CHECKING:
-    from .collection import Collection
     from .database import Database
 
 __all__ = ["F", "errors", "limits", "open", "results", "warm"]

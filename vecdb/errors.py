@@ -187,9 +187,7 @@ class UnsupportedFormat(StorageError):
 
     reason_default = "UNSUPPORTED_FORMAT"
 
-    def __init__(
-        self, message: str, *, found: int = 0, supported: int = 0, **detail: Any
-    ) -> None:
+    def __init__(self, message: str, *, found: int = 0, supported: int = 0, **detail: Any) -> None:
         super().__init__(message, **detail)
         self.found = found
         self.supported = supported

@@ -1,4 +1,4 @@
-"""What a collection is: dimension, metric, dtype and declared payload fields; frozen once created."""
+"""What a collection is: dimension, metric, dtype, declared payload fields; frozen once made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import limits
 from .errors import InvalidArgument, LimitExceeded
 
 METRICS = ("cosine", "dot", "l2")
-DTYPES = {
+DTYPES: Mapping[str, np.dtype[Any]] = {
     "float32": np.dtype("<f4"),
     "float16": np.dtype("<f2"),
     "uint8": np.dtype("u1"),

@@ -141,6 +141,11 @@ def ids_to_wire(columns: Sequence[Ids]) -> pb.Ids:
     return pb.Ids(ints=b"".join(codec.ints_to_bytes(np.asarray(ids)) for ids in columns))
 
 
+def id_to_wire(id: int | str) -> pb.Ids:
+    """One id."""
+    return codec.ids_to_wire([id] if isinstance(id, str) else [int(id)])
+
+
 def limits_to_wire() -> dict[str, int]:
     """The bounds of ``vecdb.limits`` that are whole numbers, by their name in small letters."""
     return {

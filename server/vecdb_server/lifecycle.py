@@ -6,6 +6,7 @@ import os
 import queue
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Final
 
@@ -30,6 +31,8 @@ from .interceptors import CallInterceptor
 from .pools import Pools
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+QUIET_SECONDS: Final = 1.0
+"""How long new calls are still told that the server is draining; a tenth of the drain at most."""
 SLACK_SECONDS: Final = 5.0
 """How long cancelled calls may take to end."""
 OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
@@ -115,6 +118,9 @@ class Server:
             self._log.info("stopping", drain_seconds=seconds)
             self._gate.drain()
             self._health.set_ready(False)
+            # Calls that arrive while gRPC shuts down are answered CANCELLED, without a reason: it
+            # goes on listening until its callers have heard that the server is draining.
+            time.sleep(min(QUIET_SECONDS, seconds / 10))
             ended = self._grpc.stop(seconds)
             self._health.close()
             ended.wait(seconds + SLACK_SECONDS)

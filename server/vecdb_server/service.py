@@ -185,7 +185,7 @@ class Records(rpc.RecordsServicer):
         )
         answer = pb.ScrollResponse(records=convert.records_to_wire(records))
         if records.next is not None:
-            answer.next.CopyFrom(codec.ids_to_wire([records.next]))
+            answer.next.CopyFrom(convert.id_to_wire(records.next))
         return answer
 
     def _collection(self, name: str) -> Collection:

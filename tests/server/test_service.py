@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from importlib.metadata import version
 
 import grpc
@@ -336,10 +337,18 @@ def test_string_ids_and_absent_payloads(running, batch):
 
 
 def test_deadline_reaches_the_engine(running, batch):
-    running.Upsert(batch(1))
-    with pytest.raises(grpc.RpcError) as caught:
-        running.Count(pb.CountRequest(collection="docs"), timeout=0.000001)
+    go_on = threading.Event()
+    store = running.server._database._store
+    store.submit(lambda group: go_on.wait(), 0)  # keeps the writer busy
+    try:
+        with pytest.raises(grpc.RpcError) as caught:
+            running.Upsert(batch(1), timeout=0.05)
+    finally:
+        go_on.set()
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    running.Upsert(batch(2))
+    stored = running.Scroll(pb.ScrollRequest(collection="docs")).records.ids
+    assert ids(stored) == [2], "a write whose time was over was applied"
 
 
 def test_answer_of_vectors_too_large_for_a_message_is_refused_before_it_is_made(running, refused):

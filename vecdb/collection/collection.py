@@ -15,7 +15,7 @@ from ..errors import DeadlineExceeded, InvalidArgument
 from ..filters import parse_filter
 from ..results import CollectionInfo, Matches, Records, UploadReport, WriteResult
 from ..storage.catalogue import CollectionRow
-from ..storage.records import id_keys
+from ..storage.records import id_keys, id_kind
 from . import reads, writes
 from .batch import check_ids, check_unique, columns_of_rows, digest, ids_bytes, make_batch
 from .conditions import parse_condition
@@ -193,7 +193,7 @@ class Collection:
         )
 
         def apply(group: Any, state: Any) -> WriteResult:
-            writes.check_id_kind(state, writes.id_kind(checked), "ids")
+            writes.check_id_kind(state, id_kind(checked), "ids")
             return writes.delete(group, state, row, keys)
 
         future = self._store.submit(
@@ -229,7 +229,7 @@ class Collection:
         )
 
         def apply(group: Any, state: Any) -> WriteResult:
-            writes.check_id_kind(state, writes.id_kind(checked), "ids")
+            writes.check_id_kind(state, id_kind(checked), "ids")
             return writes.set_payload(group, state, row, keys, patch, replace_all=replace)
 
         size_bytes = len(keys) * (_RECORD_BYTES + len(patch))
@@ -297,8 +297,8 @@ class Collection:
 
         Exactly min(k, matching records) of them, fewer only by ``min_score``.
         """
-        options = dict(filter=filter, mode=mode, min_score=min_score)
-        with_ = dict(with_payload=with_payload, with_vector=with_vector)
+        options = {"filter": filter, "mode": mode, "min_score": min_score}
+        with_ = {"with_payload": with_payload, "with_vector": with_vector}
         return self._search(vector, k, single=True, timeout=timeout, **options, **with_)[0]
 
     def search_batch(
@@ -314,8 +314,8 @@ class Collection:
         timeout: float | None = None,
     ) -> list[Matches]:
         """``search`` for each of the vectors [n, dim], from one view of the collection."""
-        options = dict(filter=filter, mode=mode, min_score=min_score)
-        with_ = dict(with_payload=with_payload, with_vector=with_vector)
+        options = {"filter": filter, "mode": mode, "min_score": min_score}
+        with_ = {"with_payload": with_payload, "with_vector": with_vector}
         return self._search(vectors, k, single=False, timeout=timeout, **options, **with_)
 
     def _search(

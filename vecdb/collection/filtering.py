@@ -51,6 +51,7 @@ class _Payloads:
 
     def __init__(self, transaction: Transaction, row: CollectionRow, start: bytes | None) -> None:
         self._scan = transaction.scan("payloads", NUMBER.pack(row.number), start)
+        self._key: bytes | None
         self._key, self._text = next(self._scan, (None, b""))
 
     def of(self, key: bytes) -> dict[str, Any] | None:

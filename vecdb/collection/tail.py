@@ -46,7 +46,7 @@ class _Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Tail:
-    """Slots below ``size``, of which ``live`` hold a record; ``sequence``: the newest write in it."""
+    """Slots below ``size``, ``live`` of them with a record; ``sequence``: its newest write."""
 
     schema: CollectionSchema
     sequence: int = 0

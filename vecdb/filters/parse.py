@@ -37,8 +37,9 @@ def parse_filter(filter: object, fields: Mapping[str, str], path: str = "filter"
     """The canonical form of ``filter``; None where there is none.
 
     ``filter`` is None, a dict, or has ``to_dict()`` (as expressions of ``F`` do, here and in the
-    client); ``fields`` are the declared ones, name -> type; errors call it ``path``. Raises ``InvalidArgument`` for what is
-    malformed or does not fit a field, ``LimitExceeded`` for what is too large.
+    client); ``fields`` are the declared ones, name -> type; errors call it ``path``. Raises
+    ``InvalidArgument`` for what is malformed or does not fit a field, ``LimitExceeded`` for what is
+    too large.
     """
     if filter is None:
         return None

@@ -32,6 +32,8 @@ class State:
     sequence: int = 0
     next_slot: int = 0
     count: int = 0
+    first_slot: int = 0
+    trimmed: int = 0
     id_kind: int = format.ID_NONE
 
 
@@ -97,6 +99,8 @@ def get_state(transaction: Transaction, number: int) -> State | None:
         sequence=int(row["sequence"]),
         next_slot=int(row["next_slot"]),
         count=int(row["count"]),
+        first_slot=int(row["first_slot"]),
+        trimmed=int(row["trimmed"]),
         id_kind=int(row["id_kind"]),
     )
 
@@ -107,6 +111,8 @@ def put_state(transaction: Transaction, number: int, state: State) -> None:
         sequence=state.sequence,
         next_slot=state.next_slot,
         count=state.count,
+        first_slot=state.first_slot,
+        trimmed=state.trimmed,
         id_kind=state.id_kind,
     )
     transaction.put("states", NUMBER.pack(number), value)

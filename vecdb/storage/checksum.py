@@ -1,6 +1,8 @@
-"""crc32c over key and value, at the end of every value that we store.
+"""crc32c over table, key and value, at the end of every value that we store.
 
-LMDB's pages carry no checksum: without this a flipped bit in a value is returned as an answer.
+LMDB's pages carry no checksum: without this a flipped bit in a value is returned as an answer. The
+table's name is in it because tables have keys in common: a pointer into another table's pages
+would find a value there that was whole.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ import google_crc32c
 import numpy as np
 
 from ..errors import DataCorruption
-from .format import CHECKSUM_BYTES
+from .format import CHECKSUM_BYTES, TABLES
 
 _CRC = struct.Struct("<I")
 _extend = google_crc32c.extend
+_SEEDS: dict[str, int] = {table: _extend(0, table.encode()) for table in TABLES}
 
 
 def crc32c(*parts: bytes) -> int:
@@ -26,21 +29,21 @@ def crc32c(*parts: bytes) -> int:
     return crc
 
 
-def seal(key: bytes, value: bytes) -> bytes:
+def seal(table: str, key: bytes, value: bytes) -> bytes:
     """``value`` with its checksum: what is stored under ``key``."""
-    return value + _CRC.pack(_extend(_extend(0, key), value))
+    return value + _CRC.pack(_extend(_extend(_SEEDS[table], key), value))
 
 
-def seal_parts(key: bytes, parts: list[bytes]) -> bytes:
+def seal_parts(table: str, key: bytes, parts: list[bytes]) -> bytes:
     """As ``seal``, of a value in several pieces, copied once."""
-    return b"".join([*parts, _CRC.pack(crc32c(key, *parts))])
+    return b"".join([*parts, _CRC.pack(crc32c(table.encode(), key, *parts))])
 
 
 def unseal(table: str, key: bytes, stored: bytes) -> bytes:
     """The value stored under ``key``; ``DataCorruption`` if it is not what was written."""
     value = stored[:-CHECKSUM_BYTES]
     if len(stored) < CHECKSUM_BYTES or stored[-CHECKSUM_BYTES:] != _CRC.pack(
-        _extend(_extend(0, key), value)
+        _extend(_extend(_SEEDS[table], key), value)
     ):
         raise damaged(table, key, "its checksum does not match")
     return value
@@ -59,9 +62,8 @@ def unpack(table: str, key: bytes, value: bytes, dtype: np.dtype[Any]) -> Any:
     if len(value) < dtype.itemsize:
         raise damaged(table, key, f"it has {len(value)} bytes, expected {dtype.itemsize}")
     element = np.frombuffer(value, dtype, count=1)[0]
-    for name in ("reserved", "unused"):
-        if name in (dtype.names or ()) and element[name].tobytes().strip(b"\0"):
-            raise damaged(table, key, "its reserved bytes are not zero")
+    if "reserved" in (dtype.names or ()) and element["reserved"].tobytes().strip(b"\0"):
+        raise damaged(table, key, "its reserved bytes are not zero")
     return element
 
 

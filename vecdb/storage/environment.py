@@ -1,13 +1,12 @@
 """The LMDB environment: opened with care, read by many, written by one thread, growing by itself.
 
-LMDB's map may only be resized while this process has no transaction: ``_Gate`` lets transactions
-in together and a resize alone.
+LMDB's map may only be resized while this process has no transaction: ``gate.Gate`` lets
+transactions in together and a resize alone.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,9 +16,10 @@ from typing import Any, TypeVar
 import lmdb
 
 from ..errors import (
-    DataCorruption,
     InvalidArgument,
     LimitExceeded,
+    NotFound,
+    PreconditionFailed,
     StorageError,
     Unavailable,
     UnsupportedFormat,
@@ -27,18 +27,26 @@ from ..errors import (
 )
 from . import files, format
 from .checksum import pack, unpack
+from .gate import Gate
+from .lmdb_errors import (
+    DAMAGE,
+    MAX_READERS,
+    cannot_open,
+    damaged_file,
+    disk_full,
+    has_no_room,
+    too_large,
+    translated,
+)
+from .lmdb_errors import DiskFull as DiskFull  # what ``write`` raises
+from .structure import check_small_file
 from .transaction import Transaction
-from .witness import Witness, check_witness, read_witness
+from .witness import Note, Witness, check_meta_page, check_witness, read_witness
 
 T = TypeVar("T")
 
 MAP_BYTES = 4 * 1024**3
 """Address space reserved at first; the file is only as large as its data."""
-_MAX_READERS = 1024
-
-
-class DiskFull(LimitExceeded):
-    """Nothing of the transaction was applied; reads go on, and writes when there is room."""
 
 
 class Environment:
@@ -55,61 +63,111 @@ class Environment:
         self.directory = directory
         self.read_only = read_only
         self._pid = os.getpid()
-        self._gate = _Gate()
+        self._gate = Gate()
         self._failed: str | None = None  # set once, by the writing thread
         self._closed = False  # Guarded by self._gate, exclusively.
-        self._lock = None if read_only else files.DirectoryLock(directory)
+        self._lmdb: Any = None
+        self._tables: dict[str, Any] = {}
+        self._witness: Witness | None = None
+        self._lock: files.DirectoryLock | None = None
         try:
-            note = read_witness(directory)
-            files.check_data_file(directory)
-            self._lmdb = self._open(map_bytes or MAP_BYTES)
-            self._tables = self._open_tables()
-            self.database_id = self._check_format()
-            with self.read() as transaction:
-                self._check_against(note, transaction)
+            self._lock = None if read_only else files.DirectoryLock(directory)
+            self._start(map_bytes or MAP_BYTES)
+        except OSError as error:
+            self._release()
+            raise cannot_open(directory, error) from error
         except BaseException:
-            if self._lock is not None:
-                self._lock.release()
+            self._release()
             raise
-        self._witness = None if read_only else Witness(directory)
 
-    def _open(self, map_bytes: int) -> Any:
+    def _start(self, map_bytes: int) -> None:
+        note = read_witness(self.directory)  # before the database, which moves on
+        meta = files.check_data_file(self.directory)
+        check_meta_page(self.directory, note, meta)
+        check_small_file(self.directory)
+        is_new = meta is None or meta.transaction == 0
+        if is_new:
+            self._check_new(note)
+        files.reserve_lock_table(self.directory)
+        with translated(self.directory):
+            self._open(map_bytes)
+            self.database_id = self._create() if is_new else self._check_format()
+            self._open_tables(format.TABLES)
+        with self.read() as transaction:
+            sequence = self._check_against(note, transaction)
+        if not self.read_only:
+            self._witness = Witness(self.directory, int(self._lmdb.stat()["psize"]))
+            self.note_commit(sequence)
+
+    def _check_new(self, note: Note | None) -> None:
+        """Raise unless a database may be made here."""
+        check_witness(self.directory, note, 0, 0)
+        if self.read_only:
+            raise NotFound(
+                f"there is no database at {self.directory}: {files.DATA_FILE} is not there, or "
+                "empty",
+                field="path",
+                hint="Check the path, or open it for writing to create one",
+            )
+
+    def _open(self, map_bytes: int) -> None:
         data = self.directory / files.DATA_FILE
         existing = data.stat().st_size if data.exists() else 0
-        with _translated(self.directory):
-            environment = lmdb.open(
-                str(self.directory),
-                map_size=max(map_bytes, 2 * existing),
-                max_dbs=len(format.TABLES),
-                max_readers=_MAX_READERS,
-                max_spare_txns=32,
-                readonly=self.read_only,
-                create=not self.read_only,
-                mode=0o600,
-            )
-            environment.reader_check()
-        return environment
+        self._lmdb = lmdb.open(
+            str(self.directory),
+            map_size=max(map_bytes, 2 * existing),
+            max_dbs=len(format.TABLES),
+            max_readers=MAX_READERS,
+            max_spare_txns=32,
+            readonly=self.read_only,
+            create=not self.read_only,
+            mode=0o600,
+        )
+        self._lmdb.reader_check()
 
-    def _open_tables(self) -> dict[str, Any]:
-        create = not self.read_only
-        with _translated(self.directory):
-            return {
-                name: self._lmdb.open_db(name.encode(), create=create) for name in format.TABLES
-            }
+    def _create(self) -> uuid.UUID:
+        """Make the tables in one transaction: there are all of them and the format, or nothing."""
+        identity = uuid.uuid4()
+        header = pack(
+            format.FORMAT,
+            magic=format.MAGIC,
+            version=format.VERSION,
+            database_id=identity.bytes,
+            created_us=int(os.stat(self.directory).st_mtime * 1e6),
+        )
+
+        while True:
+            try:
+                self._make_tables(header)
+                break
+            except lmdb.MapFullError:
+                self._grow()
+            except lmdb.Error as error:
+                raise self._disk_error(error, committing=True) from error
+        files.sync_directory(self.directory)
+        return identity
+
+    def _make_tables(self, header: bytes) -> None:
+        with self._lmdb.begin(write=True) as raw:
+            tables = {name: self._lmdb.open_db(name.encode(), txn=raw) for name in format.TABLES}
+            transaction = Transaction(raw, tables)
+            transaction.put("database", format.FORMAT_KEY, header)
+            counters = pack(format.COUNTERS, next_collection=1)
+            transaction.put("database", format.COUNTERS_KEY, counters)
 
     def _check_format(self) -> uuid.UUID:
-        """Check the stored format version, or store ours in a new database; the database's id."""
+        """The database's id; raises unless this program reads its format version.
+
+        Nothing is made here: what is missing from an old database has been lost.
+        """
+        self._open_tables(("database",))
         with self.read() as transaction:
             value = transaction.get("database", format.FORMAT_KEY)
         if value is None:
-            if self.read_only:
-                raise DataCorruption(
-                    "the database has no format version", path=str(self.directory / files.DATA_FILE)
-                )
-            return self._create()
+            raise damaged_file(self.directory, "the format version is missing")
         header = unpack("database", format.FORMAT_KEY, value, format.FORMAT)
-        if int(header["magic"]) != format.MAGIC or int(header["version"]) > format.VERSION:
-            found = int(header["version"])
+        found = int(header["version"])
+        if int(header["magic"]) != format.MAGIC or found > format.VERSION:
             raise UnsupportedFormat(
                 f"the database has format version {found}, this program reads up to "
                 f"{format.VERSION}",
@@ -119,50 +177,44 @@ class Environment:
             )
         return uuid.UUID(bytes=header["database_id"].tobytes())
 
-    def _create(self) -> uuid.UUID:
-        identity = uuid.uuid4()
+    def _open_tables(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            self._tables[name] = self._lmdb.open_db(name.encode(), create=False)
 
-        def first(transaction: Transaction) -> None:
-            header = pack(
-                format.FORMAT,
-                magic=format.MAGIC,
-                version=format.VERSION,
-                database_id=identity.bytes,
-                created_us=int(os.stat(self.directory).st_mtime * 1e6),
-            )
-            transaction.put("database", format.FORMAT_KEY, header)
-            counters = pack(format.COUNTERS, next_collection=1)
-            transaction.put("database", format.COUNTERS_KEY, counters)
-
-        self.write(first)
-        files.sync_directory(self.directory)
-        return identity
-
-    def _check_against(self, note: tuple[int, int] | None, transaction: Transaction) -> None:
+    def _check_against(self, note: Note | None, transaction: Transaction) -> int:
+        """The sequence of the newest write; raises if the witness knows of a newer commit."""
         value = transaction.get("database", format.COUNTERS_KEY)
         if value is None:
-            raise DataCorruption(
-                "the database has no counters", path=str(self.directory / files.DATA_FILE)
-            )
+            raise damaged_file(self.directory, "the counters are missing")
         counters = unpack("database", format.COUNTERS_KEY, value, format.COUNTERS)
-        check_witness(self.directory, note, int(counters["sequence"]), transaction.number)
+        sequence = int(counters["sequence"])
+        check_witness(self.directory, note, sequence, transaction.number)
+        return sequence
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
-        """A transaction that sees one commit; keep it short, it holds back the reuse of space."""
-        self._check_usable()
-        with self._gate.together(), _translated(self.directory):
-            self._check_usable()
+        """A transaction that sees one commit.
+
+        Keep it short: it holds back the reuse of space, and a map that has to grow waits for it.
+        Do not nest it, nor wait in it for a write.
+        """
+        self.check_usable()
+        with self._gate.together(), translated(self.directory):
+            self.check_usable()
             try:
                 transaction = self._lmdb.begin()
             except lmdb.MapResizedError:
                 transaction = None
             if transaction is not None:
-                with transaction:
+                try:
                     yield Transaction(transaction, self._tables)
+                finally:
+                    if os.getpid() == self._pid:  # a forked child would end its parent's
+                        transaction.abort()
                 return
         # The writing process has grown the map: take its size over, alone, then begin again.
-        with self._gate.alone():
+        with self._gate.alone(), translated(self.directory):
+            self.check_usable()
             self._lmdb.set_mapsize(0)
         with self.read() as again:
             yield again
@@ -172,11 +224,18 @@ class Environment:
 
         ``apply`` may run again from the start, in a new transaction, if the map has to grow.
 
-        Raises ``DiskFull`` or ``StorageError`` (the disk failed: no write is taken any more), and
-        whatever ``apply`` raises.
+        Raises ``DiskFull``, ``StorageError`` (the disk failed: no write is taken any more; its
+        ``maybe_applied`` tells whether this one may be there after reopening), and whatever
+        ``apply`` raises.
         """
+        if self.read_only:
+            raise PreconditionFailed(
+                "the database is open for reading only",
+                reason="READ_ONLY",
+                hint="Open it without read_only=True",
+            )
         while True:
-            self._check_usable()
+            self.check_usable()
             if self._failed is not None:
                 raise StorageError(
                     f"writing stopped after the disk failed: {self._failed}",
@@ -185,42 +244,74 @@ class Environment:
                 )
             try:
                 with self._gate.together():
+                    self.check_usable()
                     return self._write_once(apply)
             except lmdb.MapFullError:
                 self._grow()
 
     def _write_once(self, apply: Callable[[Transaction], T]) -> T:
+        committing = False
         try:
             with self._lmdb.begin(write=True) as transaction:
                 answer = apply(Transaction(transaction, self._tables))
+                committing = True
         except (VecDBError, lmdb.MapFullError):
             raise
-        except lmdb.DiskError as error:
-            raise DiskFull(
-                f"no space left on the disk of {self.directory}; nothing of this write was applied",
-                reason="DISK_FULL",
-                retry_after=1.0,
-                hint="Free space; deletes and reads go on meanwhile",
-            ) from error
+        except (lmdb.BadValsizeError, lmdb.TxnFullError) as error:
+            raise too_large(error) from error
+        except DAMAGE as error:
+            raise damaged_file(self.directory, error) from error
         except lmdb.Error as error:
-            # After a failed sync the kernel may have dropped what it could not write, and LMDB
-            # would go on as if nothing had happened: take no write any more.
-            self._failed = str(error)
-            raise StorageError(
-                f"the disk refused a write: {error}; nothing of it was applied",
-                reason="STORE_FAILED",
-                hint="Writing has stopped. Mend the disk, then open the database again",
-            ) from error
+            raise self._disk_error(error, committing) from error
         return answer
+
+    def _disk_error(self, error: Exception, committing: bool) -> VecDBError:
+        # A write of the meta page that failed ends the environment; only then may the commit be
+        # on the disk all the same.
+        ended = self._has_ended()
+        if has_no_room(error) and not ended:
+            self._lmdb.reader_check()  # a reader that was killed holds pages back
+            return disk_full(self.directory)
+        # After a failed sync the kernel may have dropped what it could not write, and LMDB would
+        # go on as if nothing had happened: take no write any more.
+        self._failed = str(error)
+        maybe_applied = committing and ended
+        outcome = "it may have been applied" if maybe_applied else "nothing of it was applied"
+        return StorageError(
+            f"the disk refused a write: {error}; {outcome}",
+            reason="STORE_FAILED",
+            maybe_applied=maybe_applied,
+            hint="Writing has stopped. Mend the disk, then open the database again",
+        )
+
+    def _has_ended(self) -> bool:
+        try:
+            self._lmdb.begin().abort()
+        except lmdb.Error:
+            return True
+        return False
 
     def note_commit(self, sequence: int) -> None:
         """Leave the witness of the commit that ``write`` has just synced."""
-        if self._witness is not None:
-            self._witness.note(sequence, int(self._lmdb.info()["last_txnid"]))
+        with self._gate.together():
+            if self._witness is not None and not self._closed:
+                self._witness.note(sequence, int(self._lmdb.info()["last_txnid"]))
 
     def _grow(self) -> None:
-        with self._gate.alone():
-            self._lmdb.set_mapsize(2 * int(self._lmdb.info()["map_size"]))
+        with self._gate.alone(), translated(self.directory):
+            self.check_usable()
+            self._lmdb.reader_check()
+            size = int(self._lmdb.info()["map_size"])
+            if not files.can_map(size):  # LMDB gives the old map up before it asks
+                raise LimitExceeded(
+                    f"the database needs {2 * size} bytes of address space, and this process may "
+                    "not have them; nothing of this write was applied",
+                    reason="ADDRESS_SPACE",
+                    limit=size,
+                    actual=2 * size,
+                    hint="Raise the limit of virtual memory (ulimit -v)",
+                )
+            self._lmdb.set_mapsize(2 * size)
 
     @property
     def failed(self) -> str | None:
@@ -228,15 +319,18 @@ class Environment:
         return self._failed
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of the file and of the map, and open readers of all processes."""
-        info = self._lmdb.info()
-        return {
-            "data_bytes": (self.directory / files.DATA_FILE).stat().st_size,
-            "map_bytes": int(info["map_size"]),
-            "readers": int(info["num_readers"]),
-        }
+        """Bytes of the file and of the map, and how many readers there have been at once."""
+        with self._gate.together(), translated(self.directory):
+            self.check_usable()
+            info = self._lmdb.info()
+            return {
+                "data_bytes": (self.directory / files.DATA_FILE).stat().st_size,
+                "map_bytes": int(info["map_size"]),
+                "readers": int(info["num_readers"]),
+            }
 
-    def _check_usable(self) -> None:
+    def check_usable(self) -> None:
+        """Raise ``Unavailable`` if it is closed, or was opened before a fork."""
         if os.getpid() != self._pid:
             raise Unavailable(
                 "the database was opened before this process was forked",
@@ -251,79 +345,14 @@ class Environment:
         if os.getpid() != self._pid:
             return
         with self._gate.alone():
-            if self._closed:
-                return
-            self._closed = True
+            if not self._closed:
+                self._release()
+
+    def _release(self) -> None:
+        self._closed = True
+        if self._lmdb is not None:
             self._lmdb.close()
-            if self._witness is not None:
-                self._witness.close()
-            if self._lock is not None:
-                self._lock.release()
-
-
-class _Gate:
-    """Many together, or one alone; those who come while one waits to be alone wait behind it."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._inside = 0  # Guarded by self._condition; -1: one is alone.
-        self._waiting = 0  # Guarded by self._condition.
-
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        with self._condition:
-            while self._inside < 0 or self._waiting:
-                self._condition.wait()
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._inside -= 1
-                if self._inside == 0:
-                    self._condition.notify_all()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        with self._condition:
-            self._waiting += 1
-            while self._inside != 0:
-                self._condition.wait()
-            self._waiting -= 1
-            self._inside = -1
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._inside = 0
-                self._condition.notify_all()
-
-
-@contextmanager
-def _translated(directory: Path) -> Iterator[None]:
-    """LMDB's own errors while opening or reading, as ours."""
-    try:
-        yield
-    except (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError) as error:
-        raise DataCorruption(
-            f"{files.DATA_FILE} is damaged: {error}",
-            path=str(directory / files.DATA_FILE),
-            hint="Run `vecdb check` on the directory and restore it from a backup",
-        ) from error
-    except lmdb.VersionMismatchError as error:
-        raise UnsupportedFormat(
-            f"{files.DATA_FILE} was written by another LMDB: {error}"
-        ) from error
-    except lmdb.ReadersFullError as error:
-        raise LimitExceeded(
-            f"more than {_MAX_READERS} readers have the database open",
-            limit=_MAX_READERS,
-            retry_after=1.0,
-        ) from error
-    except lmdb.NotFoundError as error:
-        raise DataCorruption(
-            f"a table is missing from {files.DATA_FILE}: {error}",
-            path=str(directory / files.DATA_FILE),
-        ) from error
-    except lmdb.Error as error:
-        raise StorageError(f"cannot read {directory}: {error}", reason="LMDB") from error
+        if self._witness is not None:
+            self._witness.close()
+        if self._lock is not None:
+            self._lock.release()

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
-import struct
+import weakref
 from pathlib import Path
 
 from ..errors import DataCorruption, NotFound, StorageError, Unavailable
+from .meta_pages import Meta, read_meta
 
 DATA_FILE = "data.mdb"
 LOCK_FILE = "vecdb.lock"
 WITNESS_FILE = "witness"
-
-# LMDB's meta page, data version 1 on a 64-bit machine: page header, then MDB_meta.
-_LMDB_MAGIC = 0xBEEFC0DE
-_META = struct.Struct("<IIQQ")  # magic, version, address, map size
-_META_AT = 16
-_PAGE_SIZE_AT = _META_AT + _META.size  # MDB_db of the free list begins with the page size
-_LAST_PAGE_AT = _META_AT + _META.size + 2 * 48  # after two MDB_db
-_TAIL = struct.Struct("<QQ")  # last page, transaction
+LMDB_LOCK_FILE = "lock.mdb"
+_LMDB_LOCK_BYTES = 68 * 1024  # LMDB's table of ``lmdb_errors.MAX_READERS`` readers
+_HOLDER_BYTES = 16  # the writer's process id in the lock file, padded
 
 
 def make_directory(path: Path) -> None:
-    """Create the database directory, for its owner only, and sync its parent."""
-    if not path.exists():
-        path.mkdir(parents=True, mode=0o700)
-        sync_directory(path.parent)
-    if not path.is_dir():
+    """Create the database directory, for its owner only, and sync what holds it."""
+    if path.is_dir():
+        return
+    if path.exists():
         raise StorageError(
             f"expected a directory at {path}, found a file", hint="Name another directory"
         )
+    if not path.parent.exists():
+        make_directory(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:
@@ -45,10 +45,15 @@ def sync_directory(path: Path) -> None:
 def write_file(path: Path, data: bytes) -> None:
     """Replace ``path``: temporary name, write, sync, rename, sync the folder."""
     scratch = path.with_name(path.name + ".new")
-    handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    handle = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(handle, data)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(handle, left) :]
         os.fsync(handle)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
     finally:
         os.close(handle)
     os.replace(scratch, path)
@@ -56,57 +61,108 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 class DirectoryLock:
-    """Held by the one process that writes; the kernel drops it when that process ends."""
+    """Held by the one process that writes; the kernel drops it when that process ends.
+
+    A forked child does not hold it.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / LOCK_FILE
         self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Over what stands there: a full disk has no room for a block that was given back.
+            os.pwrite(self._handle, f"{os.getpid()}\n".ljust(_HOLDER_BYTES).encode(), 0)
         except BlockingIOError:
-            holder = os.read(self._handle, 32).decode(errors="replace").strip() or "unknown"
+            holder = os.pread(self._handle, _HOLDER_BYTES, 0).decode(errors="replace").strip()
             os.close(self._handle)
             raise Unavailable(
-                f"the database {directory} is open for writing in process {holder}",
+                f"the database {directory} is open for writing in process {holder or 'unknown'}",
                 reason="LOCKED",
                 hint="Stop that process, or open with read_only=True",
             ) from None
-        os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, f"{os.getpid()}\n".encode(), 0)
+        except BaseException:
+            os.close(self._handle)
+            raise
+        _held.add(self)
 
     def release(self) -> None:
+        if self in _held:
+            _held.discard(self)
+            fcntl.flock(self._handle, fcntl.LOCK_UN)
+            os.close(self._handle)
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: a lock lives as long as any process has its handle open."""
         os.close(self._handle)
 
 
-def check_data_file(directory: Path) -> tuple[int, int] | None:
-    """(last page, transaction) of ``data.mdb``, read without mapping it; None if there is none.
+_held: weakref.WeakSet[DirectoryLock] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for lock in list(_held):
+        lock.leave_to_parent()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def reserve_lock_table(directory: Path) -> None:
+    """Give LMDB's table of readers its room on the disk before LMDB maps it.
+
+    In a file with holes the first reader that comes while the disk is full would be killed by
+    SIGBUS. An open file is left alone: closing it would drop the locks that LMDB holds on it.
+    """
+    path = directory / LMDB_LOCK_FILE
+    if path.exists():
+        state = path.stat()
+        if min(state.st_size, 512 * state.st_blocks) >= _LMDB_LOCK_BYTES:
+            return
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, _LMDB_LOCK_BYTES)
+    finally:
+        os.close(handle)
+
+
+def can_map(more_bytes: int) -> bool:
+    """Whether this process may have that much more address space."""
+    try:
+        mmap.mmap(-1, more_bytes, mmap.MAP_PRIVATE, 0).close()  # neither read nor written
+    except (OSError, OverflowError, ValueError):
+        return False
+    return True
+
+
+def check_data_file(directory: Path) -> Meta | None:
+    """The newer meta page of ``data.mdb``, read without mapping it; None if there is none.
 
     A file shorter than its meta page says would kill the process with SIGBUS when it is read.
     """
     path = directory / DATA_FILE
     try:
-        size = path.stat().st_size
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
-    if size == 0:
-        return None
-    with path.open("rb") as file:
-        first = file.read(4096)
-        page_bytes = _page_bytes(path, first)
-        file.seek(page_bytes)
-        second = file.read(4096)
-    metas = [_meta(path, page, at) for page, at in ((first, 0), (second, page_bytes))]
-    last_page, transaction = max(metas, key=lambda meta: meta[1])
-    expected = (last_page + 1) * page_bytes
+    try:
+        if os.fstat(handle).st_size == 0:
+            return None
+        meta = read_meta(path, handle)
+        size = os.fstat(handle).st_size  # after the meta page: a writer makes the file longer first
+    finally:
+        os.close(handle)
+    expected = (meta.last_page + 1) * meta.page_bytes
     if size < expected:
         raise DataCorruption(
-            f"{DATA_FILE} is cut short: {last_page + 1} pages of {page_bytes} bytes make "
+            f"{DATA_FILE} is cut short: {meta.last_page + 1} pages of {meta.page_bytes} bytes make "
             f"{expected} bytes, the file has {size}",
             path=str(path),
             offset=size,
             hint="Restore the database from a backup",
         )
-    return last_page, transaction
+    return meta
 
 
 def require_database(directory: Path) -> None:
@@ -117,31 +173,3 @@ def require_database(directory: Path) -> None:
             field="path",
             hint="Check the path, or open it for writing to create one",
         )
-
-
-def _page_bytes(path: Path, first: bytes) -> int:
-    if len(first) < _LAST_PAGE_AT + _TAIL.size:
-        raise _bad_meta(path, 0, f"the file has only {len(first)} bytes")
-    (page_bytes,) = struct.unpack_from("<I", first, _PAGE_SIZE_AT)
-    if page_bytes not in (4096, 8192, 16384, 32768, 65536):
-        raise _bad_meta(path, 0, f"a page size of {page_bytes}")
-    return int(page_bytes)
-
-
-def _meta(path: Path, page: bytes, at: int) -> tuple[int, int]:
-    if len(page) < _LAST_PAGE_AT + _TAIL.size:
-        raise _bad_meta(path, at, "the file ends inside it")
-    magic, version, _address, _map = _META.unpack_from(page, _META_AT)
-    if magic != _LMDB_MAGIC or version != 1:
-        raise _bad_meta(path, at, f"magic {magic:#x}, version {version}")
-    last_page, transaction = _TAIL.unpack_from(page, _LAST_PAGE_AT)
-    return int(last_page), int(transaction)
-
-
-def _bad_meta(path: Path, at: int, found: str) -> DataCorruption:
-    return DataCorruption(
-        f"a meta page of {DATA_FILE} is damaged: {found}",
-        path=str(path),
-        offset=at,
-        hint="Restore the database from a backup",
-    )

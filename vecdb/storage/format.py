@@ -1,7 +1,8 @@
 """The stored values, as little-endian dtypes: part of the disk format, so never renumber.
 
-Every value ends in ``CHECKSUM_BYTES`` of crc32c over its key and its bytes (``checksum``). Reserved
-bytes are zero, and readers refuse anything else. FORMAT.md is generated from these dtypes.
+Every value ends in ``CHECKSUM_BYTES`` of crc32c over its table's name, its key and its bytes
+(``checksum``). Reserved bytes are zero, and readers refuse anything else. The tables of FORMAT.md
+are made from these dtypes (``document``).
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ STATE = np.dtype(
         ("sequence", "<u8"),  # of the newest write of the collection
         ("next_slot", "<u8"),
         ("count", "<u8"),  # records stored now
+        ("first_slot", "<u8"),  # of the operations that are left; all before hold no record
+        ("trimmed", "<u8"),  # operations up to this sequence have been moved, some or all
         ("id_kind", "u1"),  # ID_NONE, ID_INT, ID_STR
         ("reserved", "V7"),
     ]
@@ -110,7 +113,7 @@ WITNESS = np.dtype(
         ("reserved", "V4"),
         ("sequence", "<u8"),
         ("transaction", "<u8"),  # LMDB's number of the commit
-        ("unused", "V4"),
+        ("meta_checksum", "<u4"),  # crc32c of the first 152 bytes of LMDB's meta page for it
         ("checksum", "<u4"),  # crc32c of the bytes before
     ]
 )

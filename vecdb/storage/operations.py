@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..schema import CollectionSchema
 from . import format
 from .checksum import damaged, pack, unpack
-from .format import OPERATION_KEY
+from .format import OP_DELETE, OP_UPSERT, OPERATION_KEY
 from .records import Ids, id_kind
 from .transaction import Transaction
 
@@ -27,12 +27,14 @@ _NO_SLOTS = np.empty(0, np.uint64)
 class Operation:
     """One part of an operation, as read back.
 
+    - ``sequence``, ``part``: which one
     - ``ids``, ``vectors``: [n], [n, dim] of the records written; both empty for a deletion
     - ``first_slot``: slot of the first of them
     - ``retired``: uint64 slots that hold no record any more
     """
 
     sequence: int
+    part: int = 0
     first_slot: int
     ids: Ids
     vectors: NDArray[Any]
@@ -58,7 +60,7 @@ def put_upsert(
         out = retired if part == 0 else _NO_SLOTS
         head = pack(
             format.OPERATION,
-            kind=format.OP_UPSERT,
+            kind=OP_UPSERT,
             id_kind=id_kind(ids),
             count=end - start,
             retired=len(out),
@@ -73,7 +75,7 @@ def put_upsert(
 def put_delete(
     transaction: Transaction, number: int, sequence: int, retired: NDArray[np.uint64]
 ) -> None:
-    head = pack(format.OPERATION, kind=format.OP_DELETE, retired=len(retired))
+    head = pack(format.OPERATION, kind=OP_DELETE, retired=len(retired))
     key = OPERATION_KEY.pack(number, sequence, 0)
     transaction.put_parts("operations", key, [head, retired.tobytes()])
 
@@ -89,6 +91,8 @@ def scan_operations(
 
 def _decode(key: bytes, value: bytes, schema: CollectionSchema) -> Operation:
     head = unpack("operations", key, value, format.OPERATION)
+    if len(key) != OPERATION_KEY.size or int(head["kind"]) not in (OP_UPSERT, OP_DELETE):
+        raise damaged("operations", key, "it is no operation")
     count, retired = int(head["count"]), int(head["retired"])
     ids_at = format.OPERATION.itemsize
     vectors_at = ids_at + int(head["id_bytes"])
@@ -98,8 +102,10 @@ def _decode(key: bytes, value: bytes, schema: CollectionSchema) -> Operation:
         raise damaged("operations", key, "its lengths contradict each other")
     ids = _decode_ids(key, value[ids_at:vectors_at], int(head["id_kind"]), count)
     vectors = np.frombuffer(value, schema.numpy_dtype, count * schema.dim, vectors_at)
+    _, sequence, part = OPERATION_KEY.unpack(key)
     return Operation(
-        sequence=OPERATION_KEY.unpack(key)[1],
+        sequence=sequence,
+        part=part,
         first_slot=int(head["first_slot"]),
         ids=ids,
         vectors=vectors.reshape(count, schema.dim),
@@ -120,9 +126,14 @@ def _decode_ids(key: bytes, data: bytes, kind: int, count: int) -> Ids:
         if len(data) != 8 * count:
             raise damaged("operations", key, "its ids have the wrong length")
         return np.frombuffer(data, "<i8", count)
+    if len(data) < 2 * count:
+        raise damaged("operations", key, "its ids have the wrong length")
     lengths = np.frombuffer(data, "<u2", count)
     ends = np.cumsum(lengths, dtype=np.int64) + 2 * count
     if len(data) != (int(ends[-1]) if count else 0):
         raise damaged("operations", key, "its ids have the wrong length")
     starts = ends - lengths
-    return [data[a:b].decode() for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    try:
+        return [data[a:b].decode() for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+    except UnicodeDecodeError:
+        raise damaged("operations", key, "its ids are no text") from None

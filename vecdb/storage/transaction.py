@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from .checksum import seal, seal_parts, unseal
@@ -39,17 +40,18 @@ class Transaction:
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
         self.changes += 1
-        self._lmdb.put(key, seal(key, value), db=self._tables[table])
+        self._lmdb.put(key, seal(table, key, value), db=self._tables[table])
 
     def put_parts(self, table: str, key: bytes, parts: list[bytes]) -> None:
         """As ``put``, of a value in several pieces."""
         self.changes += 1
-        self._lmdb.put(key, seal_parts(key, parts), db=self._tables[table])
+        self._lmdb.put(key, seal_parts(table, key, parts), db=self._tables[table])
 
     def put_many(self, table: str, items: Iterable[tuple[bytes, bytes]]) -> None:
         self.changes += 1
         with self._lmdb.cursor(self._tables[table]) as cursor:
-            cursor.putmulti([(key, seal(key, value)) for key, value in sorted(items)])
+            ordered = sorted(items, key=itemgetter(0))  # of equal keys the last one stays
+            cursor.putmulti([(key, seal(table, key, value)) for key, value in ordered])
 
     def delete(self, table: str, key: bytes) -> bool:
         """Whether the key was stored."""
@@ -61,11 +63,11 @@ class Transaction:
         self.changes += 1
         deleted = 0
         with self._lmdb.cursor(self._tables[table]) as cursor:
-            found = cursor.set_range(prefix)
-            while found and deleted < limit and cursor.key().startswith(prefix):
+            while deleted < limit and cursor.set_range(prefix):
+                if not cursor.key().startswith(prefix):
+                    break
                 cursor.delete()
                 deleted += 1
-                found = bool(cursor.key())
         return deleted
 
     def scan(
@@ -73,12 +75,14 @@ class Transaction:
     ) -> Iterator[tuple[bytes, bytes]]:
         """(key, value) of the keys that begin with ``prefix``, in order, from ``start`` on."""
         with self._lmdb.cursor(self._tables[table]) as cursor:
-            if not cursor.set_range(prefix if start is None else start):
-                return
-            for key, stored in cursor.iternext(keys=True, values=True):
+            found = cursor.set_range(prefix if start is None else max(prefix, start))
+            while found:
+                key, stored = cursor.item()
                 if not key.startswith(prefix):
                     return
                 yield key, unseal(table, key, stored)
+                # Not LMDB's step to the next key: on a zeroed page that aborts the process.
+                found = cursor.set_range(key + b"\0")
 
     def entries(self, table: str) -> int:
         """How many keys the table holds."""

@@ -1,0 +1,41 @@
+"""``vecdb check DIR``: read everything and tell what does not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .failures import CORRUPT
+from .options import DIRECTORY, Command
+from .output import Column, Console, with_console
+from .progress import open_counter
+
+PROBLEM_COLUMNS = (Column("where"), Column("what"))
+
+
+@click.command(cls=Command)
+@click.argument("directory", metavar="DIR", type=DIRECTORY)
+@with_console
+@click.pass_context
+def check(ctx: click.Context, directory: Path, console: Console) -> None:
+    """Verify every byte of the database in DIR, beside a running server too.
+
+    Exit status 8 if anything is damaged.
+    """
+    from ..check import check_directory
+
+    with open_counter(console) as counter:
+        report = check_directory(directory, progress=counter.show)
+    problems = [{"where": problem.where, "what": problem.what} for problem in report.problems]
+    if console.format == "table":
+        console.rows(problems, PROBLEM_COLUMNS)
+        checked = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
+        console.note(f"{directory}: verified {checked or 'nothing: it is empty'}")
+        console.note(f"{len(problems)} problems found" if problems else "no problem found")
+    elif console.format == "json":
+        console.facts({"ok": report.ok, "counts": dict(report.counts), "problems": problems})
+    else:
+        console.rows(problems, PROBLEM_COLUMNS)
+    if not report.ok:
+        ctx.exit(CORRUPT)

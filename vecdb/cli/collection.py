@@ -1,0 +1,158 @@
+"""``vecdb collection``: what there is, and of what kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from . import options
+from .options import Command
+from .output import Column, Console, with_console
+from .targets import Target, with_target
+
+LIST_COLUMNS = (
+    Column("name"),
+    Column("dim", kind="count"),
+    Column("metric"),
+    Column("dtype"),
+    Column("records", kind="count"),
+    Column("fields"),
+    Column("aliases"),
+)
+ALIAS_COLUMNS = (Column("alias"), Column("collection"))
+
+
+@click.group()
+def collection() -> None:
+    """Create, list, describe and delete collections, and name them by aliases."""
+
+
+@collection.command(cls=Command)
+@click.argument("name")
+@click.option("--dim", type=click.IntRange(1), required=True, help="Dimensions of its vectors.")
+@click.option(
+    "--metric",
+    type=click.Choice(options.METRICS),
+    default="cosine",
+    show_default=True,
+    help="How near two vectors are.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(options.DTYPES),
+    default="float32",
+    show_default=True,
+    help="How vectors are stored.",
+)
+@click.option(
+    "--field",
+    "fields",
+    metavar="NAME=TYPE",
+    type=options.FIELD,
+    multiple=True,
+    help=f"A payload field that filters may use: {', '.join(options.FIELD_TYPES)}. Repeatable.",
+)
+@with_target
+@with_console
+def create(
+    name: str,
+    dim: int,
+    metric: str,
+    dtype: str,
+    fields: tuple[tuple[str, str], ...],
+    target: Target,
+    console: Console,
+) -> None:
+    """Create the collection NAME, empty. A missing directory is made."""
+    with target.writing(create=True) as database:
+        made = database.create_collection(
+            name, dim=dim, metric=metric, dtype=dtype, fields=dict(fields)
+        )
+        info = made.describe()
+    console.done(f"created {name}: {dim:,} dimensions, {metric}, {dtype}", facts_of(info))
+
+
+@collection.command("list", cls=Command)
+@with_target
+@with_console
+def list_(target: Target, console: Console) -> None:
+    """List all collections."""
+    with target.reading() as database:
+        rows = [facts_of(info) for info in database.collections()]
+    console.rows(rows, LIST_COLUMNS, empty=f"no collection at {target.label}")
+
+
+@collection.command(cls=Command)
+@click.argument("name")
+@with_target
+@with_console
+def describe(name: str, target: Target, console: Console) -> None:
+    """Show the collection NAME (or an alias): its schema, its size."""
+    with target.reading() as database:
+        info = database.collection(name).describe()
+    console.facts(facts_of(info), {"dim": "count", "records": "count"})
+
+
+@collection.command(cls=Command)
+@click.argument("name")
+@options.yes_option
+@with_target
+@with_console
+def delete(name: str, yes: bool, target: Target, console: Console) -> None:
+    """Delete the collection NAME, its records and its aliases."""
+    with target.writing() as database:
+        count = database.collection(name).describe().count
+        options.confirm(
+            name,
+            f"This deletes the collection {name} at {target.label} and its {count:,} records.",
+            yes=yes,
+        )
+        database.delete_collection(name)
+    console.done(f"deleted {name} and its {count:,} records", {"deleted": name, "records": count})
+
+
+@collection.command(cls=Command)
+@click.argument("alias", required=False)
+@click.argument("name", required=False)
+@click.option("--remove", is_flag=True, help="Remove ALIAS; the collection stays.")
+@with_target
+@with_console
+def alias(
+    alias: str | None, name: str | None, remove: bool, target: Target, console: Console
+) -> None:
+    """List aliases, or have ALIAS name the collection NAME from now on."""
+    if alias is None:
+        if remove:
+            raise click.UsageError("--remove needs the ALIAS to remove")
+        with target.reading() as database:
+            found = database.aliases()
+        rows = [{"alias": name, "collection": meant} for name, meant in found.items()]
+        console.rows(rows, ALIAS_COLUMNS, empty=f"no alias at {target.label}")
+    elif remove:
+        if name is not None:
+            raise click.UsageError("--remove takes the ALIAS alone")
+        with target.writing() as database:
+            database.delete_alias(alias)
+        console.done(f"removed the alias {alias}", {"removed": alias})
+    else:
+        if name is None:
+            raise click.UsageError("name the collection that ALIAS is to mean, or --remove")
+        with target.writing() as database:
+            database.alias(alias, name)
+        console.done(f"{alias} now means {name}", {"alias": alias, "collection": name})
+
+
+def facts_of(info: Any) -> dict[str, Any]:
+    """A ``CollectionInfo`` of the engine or the client, as JSON has it."""
+    return {
+        "name": info.name,
+        "dim": info.dim,
+        "metric": info.metric,
+        "dtype": info.dtype,
+        "records": info.count,
+        "fields": dict(info.fields),
+        "ids": info.id_kind,
+        "aliases": list(info.aliases),
+        "sequence": info.sequence,
+    }

@@ -1,0 +1,167 @@
+"""What commands take in common: types of values, and help in sections."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+METRICS = ("cosine", "dot", "l2")
+DTYPES = ("float32", "float16", "uint8")
+FIELD_TYPES = ("keyword", "bool", "int", "float", "datetime")
+"""As in ``vecdb.schema``, which loads numpy; a test compares them."""
+
+SECTIONS = {
+    "Database": ("directory", "address", "api_key_file", "tls", "ca_file", "timeout"),
+    "Output": ("output_format", "quiet", "no_color"),
+}
+"""Heading in help -> names of the options below it; the rest comes first."""
+
+
+class Command(click.Command):
+    """A command whose help has the options that all commands share in sections of their own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        shared = {name: title for title, names in SECTIONS.items() for name in names}
+        found: dict[str, list[tuple[str, str]]] = {"Options": [], **{t: [] for t in SECTIONS}}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and isinstance(param, click.Option):
+                found[shared.get(param.name or "", "Options")].append(record)
+        for title, records in found.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+class JsonObject(click.ParamType):
+    """A JSON object on the command line, such as a filter."""
+
+    name = "json"
+
+    def __init__(self, example: str) -> None:
+        self._example = example
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        try:
+            found = json.loads(value, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            said = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            self.fail(f"not JSON: {said}; expected such as '{self._example}'", param, ctx)
+        if not isinstance(found, dict):
+            self.fail(
+                f"expected a JSON object, such as '{self._example}'; got {_kind(found)}", param, ctx
+            )
+        return found
+
+
+class Pair(click.ParamType):
+    """``name=value``, where the value may have to be one of a few."""
+
+    def __init__(self, name: str, choices: tuple[str, ...] = (), keys: tuple[str, ...] = ()):
+        self.name = name
+        self._choices = choices
+        self._keys = keys
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        key, equals, rest = str(value).partition("=")
+        if not equals or not key:
+            self.fail(f"expected {self.name}; got {value!r}", param, ctx)
+        if self._keys and key not in self._keys:
+            self.fail(f"expected one of {', '.join(self._keys)} before =; got {key!r}", param, ctx)
+        if self._choices and rest not in self._choices:
+            self.fail(
+                f"{key!r} must be one of {', '.join(self._choices)}; got {rest!r}", param, ctx
+            )
+        return key, rest
+
+
+class Address(click.ParamType):
+    """``host:port``, IPv6 in brackets."""
+
+    name = "host:port"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        text = str(value)
+        if "://" in text:
+            self.fail(f"leave the scheme out (--tls encrypts); got {text[:80]!r}", param, ctx)
+        host, colon, port = text.rpartition(":")
+        if not colon or not host or (":" in host and not host.startswith("[")):
+            self.fail(
+                f"expected host:port, such as 127.0.0.1:7700 or [::1]:7700; got {text[:80]!r}",
+                param,
+                ctx,
+            )
+        if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65_535):
+            self.fail(f"a port is from 1 to 65535; got {port[:20]!r}", param, ctx)
+        return text
+
+
+FILTER = JsonObject('{"lang": "en"}')
+PAYLOAD = JsonObject('{"lang": "en"}')
+FIELD = Pair("name=type", choices=FIELD_TYPES)
+DIRECTORY = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+filter_option = click.option(
+    "--filter",
+    "condition",
+    metavar="JSON",
+    type=FILTER,
+    help='Only records that match, such as \'{"lang": "en", "year": {"gte": 2020}}\'.',
+)
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+vector_option = click.option("--with-vector", is_flag=True, help="Show vectors too.")
+
+
+def record_ids(given: tuple[str, ...], id_kind: str | None) -> list[int] | list[str]:
+    """Ids as typed -> ids of a collection whose ids are of ``id_kind`` (None: it is empty)."""
+    if id_kind == "str":
+        return list(given)
+    found = []
+    for text in given:
+        try:
+            found.append(int(text))
+        except ValueError:
+            if id_kind is None:
+                return list(given)
+            raise click.UsageError(
+                f"the ids of this collection are whole numbers; got {text[:80]!r}",
+                click.get_current_context(silent=True),
+            ) from None
+    return found
+
+
+def confirm(name: str, consequence: str, *, yes: bool) -> None:
+    """Return if ``yes``, or once ``name`` was typed; else raise."""
+    if yes:
+        return
+    click.echo(f"{consequence}\nType {name} to confirm: ", nl=False, err=True)
+    typed = sys.stdin.readline()
+    if not typed:
+        click.echo(err=True)
+        raise click.UsageError("not confirmed, nothing was changed; --yes confirms")
+    if typed.strip() != name:
+        raise click.ClickException(f"not confirmed, nothing was changed: that is not {name}")
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _kind(value: object) -> str:
+    names = {list: "a list", str: "text", bool: "true or false"}
+    return "null" if value is None else names.get(type(value), "a number")

@@ -1,0 +1,223 @@
+"""``vecdb record``: single records, and sets of them by a filter."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import limits
+from ..errors import NotFound
+from . import options
+from .options import Command
+from .output import Column, Console, with_console
+from .targets import Target, with_target
+
+COLUMNS = (Column("id"), Column("payload", kind="json"))
+VECTOR_COLUMNS = (Column("id"), Column("payload", kind="json"), Column("vector", kind="json"))
+PAGE = 1_000
+IDS_SHOWN = 10
+
+
+@click.group()
+def record() -> None:
+    """Get, count, scroll, change and delete records."""
+
+
+@record.command(cls=Command)
+@click.argument("collection")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@options.vector_option
+@with_target
+@with_console
+def get(
+    collection: str, ids: tuple[str, ...], with_vector: bool, target: Target, console: Console
+) -> None:
+    """Show the records with these IDs, in this order. Exit status 5 if one is not stored."""
+    with target.reading() as database:
+        records = database.collection(collection)
+        wanted = options.record_ids(ids, records.describe().id_kind)
+        found = records.get(wanted, with_vector=with_vector)
+    console.rows(rows_of(found), columns(with_vector))
+    missing = [str(id) for id in found.missing]
+    if missing:
+        shown = ", ".join(missing[:IDS_SHOWN]) + (", ..." if len(missing) > IDS_SHOWN else "")
+        raise NotFound(f"{len(missing)} of {len(wanted)} records are not stored: {shown}")
+
+
+@record.command(cls=Command)
+@click.argument("collection")
+@options.filter_option
+@with_target
+@with_console
+def count(
+    collection: str, condition: dict[str, Any] | None, target: Target, console: Console
+) -> None:
+    """Print how many records there are, or match a filter; exact."""
+    with target.reading() as database:
+        found = database.collection(collection).count(condition)
+    console.value("count", found)
+
+
+@record.command(cls=Command)
+@click.argument("collection")
+@options.filter_option
+@click.option("--after", metavar="ID", help="Begin behind this id.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Records to show at most.",
+)
+@options.vector_option
+@with_target
+@with_console
+def scroll(
+    collection: str,
+    condition: dict[str, Any] | None,
+    after: str | None,
+    limit: int,
+    with_vector: bool,
+    target: Target,
+    console: Console,
+) -> None:
+    """Show records in the order of their ids."""
+    with target.reading() as database:
+        records = database.collection(collection)
+        start = None
+        if after is not None:
+            (start,) = options.record_ids((after,), records.describe().id_kind)
+        pages = Pages(records, condition, start, limit, with_vector)
+        console.rows(pages, columns(with_vector), empty="no record")
+    if pages.next is not None:
+        console.note(f"there are more: --after {pages.next}")
+
+
+@record.command(cls=Command)
+@click.argument("collection")
+@click.argument("ids", metavar="[ID...]", nargs=-1)
+@options.filter_option
+@click.option("--dry-run", is_flag=True, help="Only print how many would be deleted.")
+@options.yes_option
+@with_target
+@with_console
+def delete(
+    collection: str,
+    ids: tuple[str, ...],
+    condition: dict[str, Any] | None,
+    dry_run: bool,
+    yes: bool,
+    target: Target,
+    console: Console,
+) -> None:
+    """Delete the records with these IDs, or all that match --filter."""
+    if bool(ids) == (condition is not None):
+        raise click.UsageError("name records by ID or by --filter, one of the two")
+    with target.reading() if dry_run else target.writing() as database:
+        records = database.collection(collection)
+        wanted = options.record_ids(ids, records.describe().id_kind) if ids else None
+        matching = _stored(records, wanted) if wanted else records.count(condition)
+        if dry_run:
+            console.value("would_delete", matching)
+            return
+        if matching:
+            options.confirm(
+                collection,
+                f"This deletes {matching:,} records of {collection} at {target.label}.",
+                yes=yes,
+            )
+            matching = records.delete(wanted, filter=condition).count
+    console.done(f"deleted {matching:,} records", {"deleted": matching})
+
+
+@record.command("set-payload", cls=Command)
+@click.argument("collection")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.option(
+    "--payload",
+    metavar="JSON|@FILE",
+    required=True,
+    help='A JSON object, such as \'{"lang": "en"}\'; @- reads it from stdin.',
+)
+@click.option("--replace", is_flag=True, help="Replace payloads; else keys are merged into them.")
+@with_target
+@with_console
+def set_payload(
+    collection: str,
+    ids: tuple[str, ...],
+    payload: str,
+    replace: bool,
+    target: Target,
+    console: Console,
+) -> None:
+    """Merge a payload into those of the records with these IDs, all of them or none."""
+    values = options.PAYLOAD.convert(_read(payload), None, click.get_current_context())
+    with target.writing() as database:
+        records = database.collection(collection)
+        wanted = options.record_ids(ids, records.describe().id_kind)
+        changed = records.set_payload(wanted, values, replace=replace).count
+    console.done(f"changed {changed:,} records", {"changed": changed})
+
+
+class Pages:
+    """Rows of a scroll, page by page; ``next`` is set once they ended at the limit."""
+
+    def __init__(
+        self, records: Any, condition: Any, after: int | str | None, limit: int, vectors: bool
+    ) -> None:
+        self.next: int | str | None = after
+        self._records = records
+        self._condition = condition
+        self._left = limit
+        self._vectors = vectors
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while self._left:
+            size = min(self._left, PAGE)
+            page = self._records.scroll(
+                self._condition, self.next, size, with_vector=self._vectors
+            )
+            self._left -= len(page)
+            self.next = page.next
+            yield from rows_of(page)
+            if page.next is None:
+                return
+
+
+def columns(with_vector: bool) -> tuple[Column, ...]:
+    return VECTOR_COLUMNS if with_vector else COLUMNS
+
+
+def rows_of(records: Any) -> Iterator[dict[str, Any]]:
+    """``Records`` of the engine or the client, as JSON has them."""
+    for found in records:
+        row: dict[str, Any] = {"id": found.id, "payload": found.payload}
+        if found.vector is not None:
+            row["vector"] = found.vector.tolist()
+        yield row
+
+
+def _stored(records: Any, ids: list[int] | list[str]) -> int:
+    """How many of these are there."""
+    return sum(
+        len(records.get(ids[at : at + limits.GET_RECORDS], with_payload=False))
+        for at in range(0, len(ids), limits.GET_RECORDS)
+    )
+
+
+def _read(given: str) -> str:
+    if given == "@-":
+        return sys.stdin.read()
+    if given.startswith("@"):
+        try:
+            return Path(given[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            said = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise click.BadParameter(
+                f"cannot read {given[1:]}: {said}", param_hint="--payload"
+            ) from None
+    return given

@@ -1,0 +1,139 @@
+"""``vecdb search``: the records nearest to a vector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from .. import limits
+from ..errors import NotFound
+from . import options
+from .options import Command
+from .output import Column, Console, with_console
+from .targets import Target, with_target
+
+MODES = ("auto", "exact")
+BATCH = 100
+"""Queries of one call."""
+COLUMNS = (Column("id"), Column("score", kind="score"), Column("payload", kind="json"))
+
+
+@click.command(cls=Command)
+@click.argument("collection")
+@click.option(
+    "--vector",
+    "source",
+    metavar="FILE|-",
+    help="An npy file, or JSON: one vector, or a list of them. - is stdin.",
+)
+@click.option("--id", "like", metavar="ID", help="Search by the vector of this record.")
+@click.option(
+    "-k",
+    type=click.IntRange(1, limits.K),
+    default=10,
+    show_default=True,
+    help="Matches of each vector.",
+)
+@options.filter_option
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default="auto",
+    show_default=True,
+    help="exact: compare every vector.",
+)
+@click.option("--min-score", type=float, metavar="SCORE", help="Only matches of at least this.")
+@click.option("--no-payload", is_flag=True, help="Ids and scores only.")
+@options.vector_option
+@with_target
+@with_console
+def search(
+    collection: str,
+    source: str | None,
+    like: str | None,
+    k: int,
+    condition: dict[str, Any] | None,
+    mode: str,
+    min_score: float | None,
+    no_payload: bool,
+    with_vector: bool,
+    target: Target,
+    console: Console,
+) -> None:
+    """Show the K records of COLLECTION nearest to a vector, best first.
+
+    With --id the record itself is among them. A score is higher where it is nearer.
+    """
+    if (source is None) == (like is None):
+        raise click.UsageError("name what to search by: --vector FILE, or --id ID")
+    queries = None
+    if source is not None:
+        from .vectors import read_vectors
+
+        queries = read_vectors(source)
+    settings = {
+        "filter": condition,
+        "mode": mode,
+        "min_score": min_score,
+        "with_payload": not no_payload,
+        "with_vector": with_vector,
+    }
+    with target.reading() as database:
+        records = database.collection(collection)
+        if queries is None:
+            assert like is not None
+            queries = _stored_vector(records, like)
+        answers = _answers(records, queries, k, settings)
+        show(console, answers, several=len(queries) > 1, with_vector=with_vector)
+
+
+def show(console: Console, answers: Iterator[Any], *, several: bool, with_vector: bool) -> None:
+    """JSON has an object a query; lines and tables have a match a row."""
+    if console.format == "json":
+        console.rows(
+            (
+                {"query": number, "matches": list(rows_of(matches))}
+                for number, matches in enumerate(answers)
+            ),
+            (),
+        )
+        return
+    numbered = several or console.format != "table"
+    rows = (
+        {"query": number, **row} if numbered else row
+        for number, matches in enumerate(answers)
+        for row in rows_of(matches)
+    )
+    before = (Column("query"),) if numbered else ()
+    more = (Column("vector", kind="json"),) if with_vector else ()
+    distance = () if console.format == "table" else (Column("distance", kind="score"),)
+    console.rows(
+        rows, (*before, *COLUMNS[:2], *distance, COLUMNS[2], *more), empty="no record matches"
+    )
+
+
+def rows_of(matches: Any) -> Iterator[dict[str, Any]]:
+    """``Matches`` of the engine or the client, as JSON has them."""
+    for match in matches:
+        row: dict[str, Any] = {"id": match.id, "score": match.score, "distance": match.distance}
+        if matches.payload_bytes is not None:
+            row["payload"] = match.payload
+        if match.vector is not None:
+            row["vector"] = match.vector.tolist()
+        yield row
+
+
+def _stored_vector(records: Any, like: str) -> Any:
+    (wanted,) = options.record_ids((like,), records.describe().id_kind)
+    found = records.get([wanted], with_payload=False, with_vector=True)
+    if not len(found):
+        raise NotFound(f"there is no record {wanted!r} to search by", field="id")
+    return found.vectors
+
+
+def _answers(records: Any, queries: Any, k: int, settings: dict[str, Any]) -> Iterator[Any]:
+    """Answers in the order of the queries, some of them a call."""
+    for at in range(0, len(queries), BATCH):
+        yield from records.search_batch(queries[at : at + BATCH], k, **settings)
