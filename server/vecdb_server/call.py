@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -39,6 +40,7 @@ class Call:
     request_id: str = field(default_factory=lambda: secrets.token_hex(8))
     started: float = field(default_factory=time.monotonic)
     notes: dict[str, Any] = field(default_factory=dict)
+    _unfinished: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(1))
 
     @classmethod
     def begin(
@@ -71,6 +73,10 @@ class Call:
             )
             error = status.hide_bug(error_id)
         return status.detail_of(error)
+
+    def ends_now(self) -> bool:
+        """True for the first who asks: that one does what is done at the end of a call."""
+        return self._unfinished.acquire(blocking=False)
 
     def finish(self, code: str, detail: pb.ErrorDetail | None = None) -> None:
         """Write the log line."""

@@ -134,12 +134,11 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
         def answer(data: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
             call = Call.begin(context, method, self._log, stream=True)
             self._counters.begin()
+            # Where the client has gone, gRPC drops this generator unfinished, to be collected late.
+            context.add_callback(lambda: self._end(call, "CANCELLED"))
             try:
                 for result in service(map(parse, data), call):
                     yield serialize(result)
-            except GeneratorExit:  # the client has gone
-                self._end(call, "CANCELLED")
-                raise
             except Exception as error:
                 self._fail(call, error)
             self._end(call, "OK")
@@ -154,6 +153,8 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
         _abort(call.context, code, detail)
 
     def _end(self, call: Call, code: str, detail: Any = None) -> None:
+        if not call.ends_now():
+            return
         if not call.context.is_active():
             code = "CANCELLED"  # the client has gone and hears nothing of this
         self._counters.end(call.method, code)

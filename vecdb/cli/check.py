@@ -19,9 +19,9 @@ PROBLEM_COLUMNS = (Column("where"), Column("what"))
 @with_console
 @click.pass_context
 def check(ctx: click.Context, directory: Path, console: Console) -> None:
-    """Verify every byte of the database in DIR, beside a running server too.
+    """Verify every byte of the database in DIR.
 
-    Exit status 8 if anything is damaged.
+    Changes nothing, and may run beside a server. Exit status 8 if anything is damaged.
     """
     from ..check import check_directory
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from . import options
-from .options import Command
+from .options import Command, Group
 from .output import Column, Console, with_console
 from .targets import Target, with_target
 
@@ -23,9 +23,9 @@ LIST_COLUMNS = (
 ALIAS_COLUMNS = (Column("alias"), Column("collection"))
 
 
-@click.group()
+@click.group(cls=Group)
 def collection() -> None:
-    """Create, list, describe and delete collections, and name them by aliases."""
+    """Create, list, describe, delete and alias collections."""
 
 
 @collection.command(cls=Command)
@@ -121,7 +121,10 @@ def delete(name: str, yes: bool, target: Target, console: Console) -> None:
 def alias(
     alias: str | None, name: str | None, remove: bool, target: Target, console: Console
 ) -> None:
-    """List aliases, or have ALIAS name the collection NAME from now on."""
+    """List aliases, or have ALIAS name a collection.
+
+    With NAME, ALIAS means the collection NAME from now on; without either, aliases are listed.
+    """
     if alias is None:
         if remove:
             raise click.UsageError("--remove needs the ALIAS to remove")

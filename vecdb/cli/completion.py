@@ -19,7 +19,7 @@ SOURCING = {
 @click.argument("shell", type=click.Choice(list(SOURCING)))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a script that completes commands and options in SHELL."""
+    """Print a script for a shell that completes commands."""
     made = get_completion_class(shell)
     assert made is not None, f"click knows no shell {shell}"
     click.echo(made(ctx.find_root().command, {}, "vecdb", VARIABLE).source())

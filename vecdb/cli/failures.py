@@ -48,12 +48,14 @@ STATUSES: Mapping[str, int] = {
 """By the class's name: the engine's errors and the client's have the same names, not classes."""
 
 HINTS: Mapping[str, str] = {
+    "NO_COLLECTION": "`vecdb collection list` tells what there is",
     "LOCKED": "Stop that process; if it is a server, reach it with --at HOST:PORT",
     "ANSWER_TOO_LARGE": "Ask for less: a smaller -k or --limit, no vectors, no payloads",
 }
 """By reason: what to do, where the engine's own words are for a program."""
 WORDS: tuple[tuple[str, str], ...] = (
     ("read_only=True", "a verb that only reads"),
+    ("open it for writing to create one", "make one by `vecdb collection create` or `import`"),
     ("vector_column=", "--map vector="),
     ("id_column=''", "--map id="),
     ("id_column=", "--map id="),
@@ -105,7 +107,12 @@ def failure_of(error: BaseException) -> Failure | None:
         return _of_ours(error)
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename is not None else ""
-        return Failure(status=FAILED, code="OSError", message=f"{error.strerror or error}{where}")
+        return Failure(
+            status=FAILED,
+            code="OSError",
+            message=f"{error.strerror or error}{where}",
+            hint=getattr(error, "hint", ""),
+        )
     return None
 
 

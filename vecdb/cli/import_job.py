@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 64 * 1024 * 1024
 BLOCK_RECORDS = 65_536
 HOPELESS = 1_000
-"""A block of so many records, all of them refused, ends the import: it is not the records' fault."""
+"""A block of so many records, all of them refused, ends the import: the fault is elsewhere."""
 POSITION = re.compile(r"(ids|vectors|payloads)\[\d+\]")
 
 
@@ -92,7 +92,7 @@ class Job:
         return 0
 
     def _upload(self, block: Block, meter: Meter) -> Any:
-        settled = self.progress.stored + self.progress.refused
+        settled = self.progress.settled
         before = self.bytes
         settings = {} if self.timeout is None else {"timeout": self.timeout}
         return self.collection.upload(
@@ -108,11 +108,12 @@ class Job:
         first = report.failed[0]
         if self.on_error == "raise" or (not report.ok and len(report.failed) >= HOPELESS):
             hint = f"--on-error collect writes refused records to {self.rejected(path)} instead"
+            some = report.ok > 0 and self.on_error == "raise"
             raise UploadFailed(
                 f"{path}: {len(report.failed):,} of {report.ok + len(report.failed):,} records "
                 f"were refused; the first, id {first.id!r}: {about(first.message)}",
                 report=report,
-                hint=hint if self.on_error == "raise" else "Is it a collection for these records?",
+                hint=hint if some else "Is it the right collection?",
             )
         target = self.rejected(path)
         with target.open("a", encoding="utf-8") as file:
@@ -141,7 +142,7 @@ class Block:
                 return
             size += batch.vectors.nbytes
             self.records += len(batch)
-            if self._base:
+            if self._base and not isinstance(batch.ids, list):
                 batch = replace(batch, ids=batch.ids + self._base)
             yield batch
 

@@ -38,6 +38,11 @@ class Progress:
     refused: int = 0
 
     @property
+    def settled(self) -> int:
+        """Records that are done with."""
+        return self.stored + self.refused
+
+    @property
     def upload_id(self) -> str:
         """Of what begins at this row: the same again if it is sent again."""
         text = f"{self.import_id} {self.file} {self.row}"

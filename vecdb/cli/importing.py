@@ -30,7 +30,11 @@ METRIC = "cosine"
 
 @click.command("import", cls=Command)
 @click.argument(
-    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
+    "files",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
 )
 @click.option("-c", "--collection", metavar="NAME", required=True, help="Where records go.")
 @click.option(
@@ -44,7 +48,10 @@ METRIC = "cosine"
     help=f"Of a new collection; the file's if it tells, else {METRIC}.",
 )
 @click.option(
-    "--dtype", type=click.Choice(options.DTYPES), help="Of a new collection; else the file's."
+    "--dtype",
+    metavar="TYPE",
+    type=click.Choice(options.DTYPES),
+    help=f"{', '.join(options.DTYPES)}, of a new collection; else the file's.",
 )
 @click.option(
     "--field",
@@ -54,7 +61,13 @@ METRIC = "cosine"
     multiple=True,
     help="A payload field of a new collection that filters may use. Repeatable.",
 )
-@click.option("--format", "file_format", default="auto", help="Of the files; else by their content.")
+@click.option(
+    "--format",
+    "file_format",
+    metavar="FORMAT",
+    default="auto",
+    help="Of the files; else their content tells.",
+)
 @click.option(
     "--map",
     "mapping",
@@ -64,7 +77,9 @@ METRIC = "cosine"
 @click.option(
     "--payload-columns", metavar="COL,...", help="Columns of the payload; else all that are left."
 )
-@click.option("--limit", type=click.IntRange(1), help="Only the first rows of each file.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(1), help="Only the first rows of each file."
+)
 @click.option(
     "--first-id",
     type=int,
@@ -94,18 +109,17 @@ METRIC = "cosine"
 )
 @with_target
 @with_console
-@click.pass_context
 def import_(
-    ctx: click.Context,
     files: tuple[Path, ...],
     collection: str,
     target: Target,
     console: Console,
     **settings: Any,
 ) -> None:
-    """Import FILEs of vectors (npy, fvecs, hdf5, parquet, jsonl, ...) into a collection.
+    """Import files of vectors into a collection.
 
-    Records of known ids are replaced. Interrupted, the same command with --resume goes on.
+    FILEs are npy, npz, fvecs, bvecs, fbin, hdf5, idx, parquet, jsonl, or folders of such. Records
+    whose ids are known are replaced. Interrupted, the same command with --resume goes on.
     """
     began = time.monotonic()
     datasets = [_load(path, settings) for path in files]
@@ -119,19 +133,18 @@ def import_(
         job.timeout = target.timeout
         counts = [dataset.count for dataset in datasets]
         total = None if None in counts else sum(filter(None, counts))
-        done = progress.stored + progress.refused
         try:
-            with open_meter(console, "import", total, done) as meter:
+            with open_meter(console, "import", total, progress.settled) as meter:
                 job.run(meter)
         except KeyboardInterrupt:
-            raise Interrupted(*keeper.how_to_go_on("interrupted", job.progress, ctx)) from None
+            stored = f"interrupted after {job.progress.stored:,} records"
+            raise Interrupted(stored, keeper.how_to_go_on()) from None
         except Exception as error:
-            failed = failure_of(error)
-            if failed is not None and not isinstance(error, InvalidArgument):
-                error.hint = keeper.hint_after(failed.hint, ctx)  # type: ignore[attr-defined]
+            keeper.failed(error, job.progress)
             raise
     keeper.remove()
-    report(console, collection, files, job, created, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    report(console, collection, files, job, created, job.progress.stored - progress.stored, seconds)
 
 
 class Keeper:
@@ -164,14 +177,14 @@ class Keeper:
         found = self._load(resume=resume)
         if found is not None and resume:
             same = check_same(found, plan)
-            self._console.note(f"going on after {same.stored + same.refused:,} records")
+            self._console.note(f"going on after {same.settled:,} records")
             return same
         if resume:
             self._console.note(f"nothing to resume: no {self.state.path}; starting at row 0")
-        elif found is not None:
+        elif found is not None and found.settled:
             self._console.note(
-                f"starting over, although an import stopped after {found.stored:,} records: "
-                "--resume goes on from there"
+                f"starting over, although an import into {found.plan.get('collection')} stopped "
+                f"after {found.settled:,} records: --resume would have gone on from there"
             )
         for path in self._files:
             self.rejected(path).unlink(missing_ok=True)
@@ -196,17 +209,22 @@ class Keeper:
         if self._works:
             self.state.remove()
 
-    def how_to_go_on(self, word: str, progress: Progress, ctx: click.Context) -> tuple[str, str]:
-        """(what happened, what to type)."""
-        return f"{word} after {progress.stored:,} records", self.hint_after("", ctx)
-
-    def hint_after(self, hint: str, ctx: click.Context) -> str:
-        """``hint``, and the command that goes on."""
+    def how_to_go_on(self) -> str:
+        """What to type."""
         if not self._works:
-            return hint
-        invocation: Invocation = ctx.find_object(Invocation) or Invocation(())
-        again = f"To go on: {invocation.again_with('--resume')}"
-        return f"{hint}. {again}" if hint else again
+            return ""
+        invocation = click.get_current_context().find_object(Invocation) or Invocation(())
+        return f"To go on: {invocation.again_with('--resume')}"
+
+    def failed(self, error: Exception, progress: Progress) -> None:
+        """Have the error tell how to go on, if there is anything to go on from."""
+        told = failure_of(error)
+        if not progress.settled:
+            self.remove()
+        elif told is not None and not isinstance(error, InvalidArgument):
+            hint = "" if "resume=" in told.hint else told.hint  # that of a program
+            parts = (hint, self.how_to_go_on())
+            error.hint = ". ".join(filter(None, parts))  # type: ignore[attr-defined]
 
     def _load(self, *, resume: bool) -> Progress | None:
         try:
@@ -223,9 +241,10 @@ def report(
     files: Sequence[Path],
     job: Job,
     created: bool,
+    stored: int,
     seconds: float,
 ) -> None:
-    """What the import did, and where refused records are."""
+    """What the import did, and where refused records are; ``stored``: by this run."""
     progress = job.progress
     result = {
         "collection": collection,
@@ -236,10 +255,10 @@ def report(
         "seconds": round(seconds, 3),
         "retries": job.retries,
     }
-    rate = f"{progress.stored / max(seconds, 1e-3):,.0f} records/s"
+    rate = f"{stored / max(seconds, 1e-3):,.0f} records/s"
     what = files[0].name if len(files) == 1 else f"{len(files)} files"
     console.done(
-        f"imported {progress.stored:,} records ({size_text(job.bytes)}) from {what} into "
+        f"imported {stored:,} records ({size_text(job.bytes)}) from {what} into "
         f"{collection} in {seconds_text(seconds)}: {rate}",
         result,
     )
@@ -261,9 +280,7 @@ def _load(path: Path, settings: dict[str, Any]) -> Dataset:
         max_n=settings["limit"],
         vector_column=names.get("vector"),
         id_column=names.get("id"),
-        payload_columns=None
-        if columns is None
-        else [name for name in columns.split(",") if name],
+        payload_columns=None if columns is None else [name for name in columns.split(",") if name],
     )
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from ..errors import PreconditionFailed
+from .options import Group
 
 GROUP = "vecdb.commands"
 """Entry points of this group are commands."""
 PLUGIN = "plugin:"
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """``commands_at``: command -> "module:name" in this package, or "plugin:distribution".
 
     ``plugins``: commands that installed packages register are offered too.

@@ -37,6 +37,9 @@ COMMANDS = {
     plugins=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+@click.version_option(
+    None, "-V", "--version", package_name="vecdb-engine", message="vecdb %(version)s"
+)
 def root() -> None:
     """Vector database: collections of vectors with payloads, in a directory or behind a server.
 

@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 import click
 
+from .failures import USAGE
+
 METRICS = ("cosine", "dot", "l2")
 DTYPES = ("float32", "float16", "uint8")
 FIELD_TYPES = ("keyword", "bool", "int", "float", "datetime")
@@ -37,7 +39,20 @@ class Command(click.Command):
                     formatter.write_dl(records)
 
 
-class JsonObject(click.ParamType):
+class Group(click.Group):
+    """Its commands are listed in the order in which they are written; alone it tells them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(USAGE)
+        return super().parse_args(ctx, args)
+
+
+class JsonObject(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
     """A JSON object on the command line, such as a filter."""
 
     name = "json"
@@ -62,7 +77,7 @@ class JsonObject(click.ParamType):
         return found
 
 
-class Pair(click.ParamType):
+class Pair(click.ParamType):  # type: ignore[type-arg]  # the same
     """``name=value``, where the value may have to be one of a few."""
 
     def __init__(self, name: str, choices: tuple[str, ...] = (), keys: tuple[str, ...] = ()):
@@ -87,14 +102,12 @@ class Pair(click.ParamType):
         return key, rest
 
 
-class Address(click.ParamType):
+class Address(click.ParamType):  # type: ignore[type-arg]  # the same
     """``host:port``, IPv6 in brackets."""
 
     name = "host:port"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
         if "://" in text:
             self.fail(f"leave the scheme out (--tls encrypts); got {text[:80]!r}", param, ctx)

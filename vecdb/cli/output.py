@@ -120,11 +120,11 @@ def with_console(function: Command) -> Command:
         "-o",
         "--output",
         "output_format",
+        metavar="FORMAT",
         type=click.Choice(FORMATS),
         default="table",
         envvar=OUTPUT_VARIABLE,
-        show_default=True,
-        help="Form of the data on stdout; errors follow json.",
+        help=f"{', '.join(FORMATS)}: of the data on stdout, and of errors.",
     )
     @click.option("-q", "--quiet", is_flag=True, help="No notes, no progress.")
     @click.option(

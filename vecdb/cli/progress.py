@@ -36,7 +36,7 @@ def open_meter(console: Console, verb: str, total: int | None, done: int = 0) ->
     elif sys.stderr.isatty():
         from tqdm import tqdm
 
-        settings = {"unit": " rec", "unit_scale": True, "dynamic_ncols": True}
+        settings: dict[str, Any] = {"unit": " rec", "unit_scale": True, "dynamic_ncols": True}
         with tqdm(total=total, initial=done, desc=verb, file=sys.stderr, **settings) as bar:
             yield Bar(bar)
     else:
@@ -110,11 +110,11 @@ class Lines:
             return
         self._last = now
         rate = (records - self._done) / (now - self._began)
-        known = self._total is not None
-        share = f" of {self._total:,} ({records / max(1, self._total):.0%})" if known else ""
-        left = ""
-        if known and rate > 0:
-            left = f", {seconds_text(max(0, self._total - records) / rate)} left"
+        share = left = ""
+        if self._total:
+            share = f" of {self._total:,} ({records / self._total:.0%})"
+            if rate > 0:
+                left = f", {seconds_text(max(0, self._total - records) / rate)} left"
         self._write(
             f"{self._verb}: {records:,}{share} records, {size_text(size)}, "
             f"{rate:,.0f} records/s{left}"

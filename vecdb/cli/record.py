@@ -12,7 +12,7 @@ import click
 from .. import limits
 from ..errors import NotFound
 from . import options
-from .options import Command
+from .options import Command, Group
 from .output import Column, Console, with_console
 from .targets import Target, with_target
 
@@ -22,7 +22,7 @@ PAGE = 1_000
 IDS_SHOWN = 10
 
 
-@click.group()
+@click.group(cls=Group)
 def record() -> None:
     """Get, count, scroll, change and delete records."""
 
@@ -88,7 +88,7 @@ def scroll(
     """Show records in the order of their ids."""
     with target.reading() as database:
         records = database.collection(collection)
-        start = None
+        start: int | str | None = None
         if after is not None:
             (start,) = options.record_ids((after,), records.describe().id_kind)
         pages = Pages(records, condition, start, limit, with_vector)
@@ -178,9 +178,7 @@ class Pages:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         while self._left:
             size = min(self._left, PAGE)
-            page = self._records.scroll(
-                self._condition, self.next, size, with_vector=self._vectors
-            )
+            page = self._records.scroll(self._condition, self.next, size, with_vector=self._vectors)
             self._left -= len(page)
             self.next = page.next
             yield from rows_of(page)

@@ -62,7 +62,7 @@ def search(
     target: Target,
     console: Console,
 ) -> None:
-    """Show the K records of COLLECTION nearest to a vector, best first.
+    """Show the records nearest to a vector, best first.
 
     With --id the record itself is among them. A score is higher where it is nearer.
     """

@@ -7,6 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -27,6 +28,8 @@ _VERSIONS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+
+_ZIP_END, _ZIP_END_MAGIC = 22, b"PK\5\6"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ def map_npy(path: Path) -> NDArray[Any]:
 def load_npz(path: Path, columns: Columns) -> Dataset:
     """One matrix of an archive, read in order; ids, queries and truth by their names."""
     with reading(path, RuntimeError), zipfile.ZipFile(path) as archive:
+        _check_end(path, len(archive.comment))
         headers = {
             name.removesuffix(".npy"): _member_header(path, archive, name)
             for name in archive.namelist()
@@ -137,7 +141,7 @@ def _read_header(path: Path, stream: BinaryIO) -> Header:
         if version not in _VERSIONS:
             raise ValueError(f"version {version[0]}.{version[1]} of the format")
         shape, fortran, dtype = _VERSIONS[version](stream)
-    except (ValueError, TypeError, SyntaxError, RecursionError) as error:
+    except (ValueError, TypeError, SyntaxError, RecursionError, TokenError) as error:
         raise bad_file(
             path, f"expected the header of an npy file, found something else: {error}"
         ) from error
@@ -151,6 +155,22 @@ def _read_header(path: Path, stream: BinaryIO) -> Header:
     if any(length < 0 for length in shape):
         raise bad_file(path, f"expected lengths of 0 or more, found shape {shape}")
     return Header(shape, fortran, dtype, stream.tell())
+
+
+def _check_end(path: Path, comment: int) -> None:
+    """The archive's last record is the last thing in the file: zipfile would look for it."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(size - _ZIP_END - comment)
+        found = file.read(4)
+    if found != _ZIP_END_MAGIC:
+        raise bad_file(
+            path,
+            f"expected {_ZIP_END_MAGIC!r} at byte {size - _ZIP_END - comment} of {size}, where the "
+            f"end of the archive begins, found {found!r}",
+            hint="It has something appended",
+            reason="WRONG_SIZE",
+        )
 
 
 def _member_header(path: Path, archive: zipfile.ZipFile, name: str) -> Header:

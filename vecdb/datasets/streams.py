@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -42,9 +41,14 @@ def unpacked_size(path: Path, expected: int) -> int:
             if int.from_bytes(file.read(4), "little") == expected % 2**32:
                 return expected
         found = 0
-        with gzip.open(path, "rb") as stream, suppress(EOFError):
+        with gzip.open(path, "rb") as stream:
             while found <= expected:
-                part = stream.read1(min(_STEP, expected + 1 - found))
+                try:
+                    part = stream.read1(min(_STEP, expected + 1 - found))
+                except EOFError:
+                    if found == expected:
+                        raise  # only the end mark is missing: a size would not tell
+                    break
                 if not part:
                     break
                 found += len(part)
