@@ -8,7 +8,7 @@ import click
 
 from .failures import CORRUPT
 from .options import DIRECTORY, Command
-from .output import Column, Console, with_console
+from .output import Column, Console, plural, with_console
 from .progress import open_counter
 
 PROBLEM_COLUMNS = (Column("where"), Column("what"))
@@ -32,7 +32,9 @@ def check(ctx: click.Context, directory: Path, console: Console) -> None:
         console.rows(problems, PROBLEM_COLUMNS)
         checked = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
         console.note(f"{directory}: verified {checked or 'nothing: it is empty'}")
-        console.note(f"{len(problems)} problems found" if problems else "no problem found")
+        console.note(
+            f"{plural(len(problems), 'problem')} found" if problems else "no problem found"
+        )
     elif console.format == "json":
         console.facts({"ok": report.ok, "counts": dict(report.counts), "problems": problems})
     else:

@@ -8,7 +8,7 @@ import click
 
 from . import options
 from .options import Command, Group
-from .output import Column, Console, with_console
+from .output import Column, Console, plural, with_console
 from .targets import Target, with_target
 
 LIST_COLUMNS = (
@@ -105,11 +105,14 @@ def delete(name: str, yes: bool, target: Target, console: Console) -> None:
         count = database.collection(name).describe().count
         options.confirm(
             name,
-            f"This deletes the collection {name} at {target.label} and its {count:,} records.",
+            f"This deletes the collection {name} at {target.label} and its "
+            f"{plural(count, 'record')}.",
             yes=yes,
         )
         database.delete_collection(name)
-    console.done(f"deleted {name} and its {count:,} records", {"deleted": name, "records": count})
+    console.done(
+        f"deleted {name} and its {plural(count, 'record')}", {"deleted": name, "records": count}
+    )
 
 
 @collection.command(cls=Command)
@@ -154,7 +157,7 @@ def facts_of(info: Any) -> dict[str, Any]:
         "metric": info.metric,
         "dtype": info.dtype,
         "records": info.count,
-        "fields": dict(info.fields),
+        "fields": dict(sorted(info.fields.items())),
         "ids": info.id_kind,
         "aliases": list(info.aliases),
         "sequence": info.sequence,

@@ -19,7 +19,7 @@ from . import options
 from .export_files import ids_path, open_writer
 from .failures import kind_of
 from .options import Command
-from .output import Console, seconds_text, size_text, with_console
+from .output import Console, plural, seconds_text, size_text, with_console
 from .progress import open_meter
 from .targets import Target, with_target
 
@@ -87,7 +87,7 @@ def export(
     if path == STDOUT:
         return
     console.done(
-        f"exported {written:,} records ({size_text(size)}) of {info.name} to {path} in "
+        f"exported {plural(written, 'record')} ({size_text(size)}) of {info.name} to {path} in "
         f"{seconds_text(seconds)}{again(chosen, path, info)}",
         {
             "collection": info.name,
@@ -125,7 +125,7 @@ def again(format: str, path: Path, info: Any) -> str:
         return ""
     words = ["vecdb", "import", str(path), "--collection", info.name, "--metric", info.metric]
     words += ["--dtype", info.dtype]
-    for name, kind in info.fields.items():
+    for name, kind in sorted(info.fields.items()):
         words += ["--field", f"{name}={kind}"]
     return f"\nback: {shlex.join(words)}"
 

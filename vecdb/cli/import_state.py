@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PreconditionFailed
-from ..storage.files import write_file
 
 SUFFIX = ".vecdb-import.json"
 VERSION = 1
@@ -76,6 +75,8 @@ class StateFile:
 
     def save(self, progress: Progress) -> None:
         """Replace the file, synced: it is never torn."""
+        from ..storage.files import write_file
+
         values = {"version": VERSION, **asdict(progress)}
         write_file(self.path, json.dumps(values, indent=1).encode())
 

@@ -190,6 +190,11 @@ def size_text(size: float) -> str:
     return f"{size:.1f} TB"
 
 
+def plural(count: int, noun: str) -> str:
+    """``3 records``, ``1 record``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def seconds_text(seconds: float) -> str:
     """A duration as people say it."""
     if seconds < 99.5:

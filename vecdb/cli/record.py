@@ -13,7 +13,7 @@ from .. import limits
 from ..errors import NotFound
 from . import options
 from .options import Command, Group
-from .output import Column, Console, with_console
+from .output import Column, Console, plural, with_console
 from .targets import Target, with_target
 
 COLUMNS = (Column("id"), Column("payload", kind="json"))
@@ -45,7 +45,7 @@ def get(
     missing = [str(id) for id in found.missing]
     if missing:
         shown = ", ".join(missing[:IDS_SHOWN]) + (", ..." if len(missing) > IDS_SHOWN else "")
-        raise NotFound(f"{len(missing)} of {len(wanted)} records are not stored: {shown}")
+        raise NotFound(f"not stored: {shown} ({len(missing):,} of {len(wanted):,} asked for)")
 
 
 @record.command(cls=Command)
@@ -127,11 +127,11 @@ def delete(
         if matching:
             options.confirm(
                 collection,
-                f"This deletes {matching:,} records of {collection} at {target.label}.",
+                f"This deletes {plural(matching, 'record')} of {collection} at {target.label}.",
                 yes=yes,
             )
             matching = records.delete(wanted, filter=condition).count
-    console.done(f"deleted {matching:,} records", {"deleted": matching})
+    console.done(f"deleted {plural(matching, 'record')}", {"deleted": matching})
 
 
 @record.command("set-payload", cls=Command)
@@ -160,7 +160,7 @@ def set_payload(
         records = database.collection(collection)
         wanted = options.record_ids(ids, records.describe().id_kind)
         changed = records.set_payload(wanted, values, replace=replace).count
-    console.done(f"changed {changed:,} records", {"changed": changed})
+    console.done(f"changed {plural(changed, 'record')}", {"changed": changed})
 
 
 class Pages:

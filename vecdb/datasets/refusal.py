@@ -66,7 +66,7 @@ def reading(path: Path, *also: type[Exception]) -> Iterator[None]:
         yield
     except (*refused, *also) as error:
         said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise bad_file(path, f"cannot be read: {said}") from error
+        raise bad_file(path, f"cannot be read: {' '.join(said.split())[:300]}") from error
 
 
 def import_optional(package: str, purpose: str) -> Any:

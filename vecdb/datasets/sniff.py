@@ -10,7 +10,7 @@ from ..errors import InvalidArgument
 from . import bigann, hdf5, parquet
 from .folders import folder_format
 from .idx import read_header
-from .refusal import bad_file
+from .refusal import bad_file, reading
 from .streams import first_bytes, open_stream
 
 FORMATS = (
@@ -142,7 +142,7 @@ def _is_idx(path: Path) -> bool:
 
 
 def _begins_as_object(path: Path) -> bool:
-    with open_stream(path) as stream:
+    with reading(path), open_stream(path) as stream:
         return stream.read(1) == b"{"
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from ..errors import DataCorruption
 from .checksum import seal, seal_parts, unseal
 
 
@@ -75,14 +76,12 @@ class Transaction:
     ) -> Iterator[tuple[bytes, bytes]]:
         """(key, value) of the keys that begin with ``prefix``, in order, from ``start`` on."""
         with self._lmdb.cursor(self._tables[table]) as cursor:
-            found = cursor.set_range(prefix if start is None else max(prefix, start))
-            while found:
-                key, stored = cursor.item()
+            if not cursor.set_range(prefix if start is None else max(prefix, start)):
+                return
+            for key, stored in cursor.iternext(keys=True, values=True):
                 if not key.startswith(prefix):
                     return
                 yield key, unseal(table, key, stored)
-                # Not LMDB's step to the next key: on a zeroed page that aborts the process.
-                found = cursor.set_range(key + b"\0")
 
     def entries(self, table: str) -> int:
         """How many keys the table holds."""

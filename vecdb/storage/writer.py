@@ -2,7 +2,7 @@
 
 Each write is a function of the group's context. One that raises before it has changed anything
 fails alone; one that raises later undoes the transaction, and the writes of its group run again,
-each in a transaction of its own.
+each in a transaction of its own. After a failed sync nothing runs again.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -53,7 +53,11 @@ class _Undo(Exception):
 
 
 class Writer(Generic[C]):
-    """Owns the thread. ``idle`` runs when nothing waits, and tells whether it has more to do."""
+    """Owns the thread.
+
+    ``idle`` gives work for a moment when no write waits, or None; the thread calls it, and again
+    after each piece. Work that failed is not tried again before a write has succeeded.
+    """
 
     def __init__(
         self,
@@ -67,31 +71,28 @@ class Writer(Generic[C]):
         self._condition = threading.Condition()
         self._waiting: deque[_Write[C]] = deque()  # Guarded by self._condition.
         self._waiting_bytes = 0  # Guarded by self._condition.
+        self._woken = False  # Guarded by self._condition.
         self._closing = False  # Guarded by self._condition.
+        self._ended_by: BaseException | None = None  # Guarded by self._condition.
         self._chores_failed = False  # Written by the thread only.
         self.commits = 0  # Written by the thread only.
-        self._thread = threading.Thread(target=self._loop, name="vecdb-writer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="vecdb-writer", daemon=True)
         self._thread.start()
 
     def submit(self, run: Callable[[C], Any], size_bytes: int) -> Future[Any]:
         """Queue a write; its future holds what ``run`` returned, once that has been synced."""
+        self._environment.check_usable()  # before the lock: a fork may have left it locked
         future: Future[Any] = Future()
         with self._condition:
+            if self._ended_by is not None:
+                raise _ended(self._ended_by, maybe_applied=False)
             if self._closing:
                 raise Unavailable("the database is closed", reason="CLOSED", hint="Open it again")
-            full = (
-                len(self._waiting) >= limits.WRITE_QUEUE
-                or self._waiting_bytes + size_bytes > limits.WRITE_QUEUE_BYTES
-            )
-            if full and self._waiting:
-                raise LimitExceeded(
-                    f"{len(self._waiting)} writes ({self._waiting_bytes} bytes) wait already",
-                    reason="QUEUE_FULL",
-                    limit=limits.WRITE_QUEUE,
-                    actual=len(self._waiting),
-                    retry_after=0.1,
-                    hint="Try again in a moment, from fewer writers",
-                )
+            waiting_bytes = self._waiting_bytes + size_bytes
+            if len(self._waiting) >= limits.WRITE_QUEUE:
+                raise _queue_full(limits.WRITE_QUEUE, len(self._waiting), "writes")
+            if self._waiting and waiting_bytes > limits.WRITE_QUEUE_BYTES:
+                raise _queue_full(limits.WRITE_QUEUE_BYTES, waiting_bytes, "bytes")
             self._waiting.append(_Write(run, size_bytes, future))
             self._waiting_bytes += size_bytes
             self._condition.notify()
@@ -105,42 +106,52 @@ class Writer(Generic[C]):
     def wake(self) -> None:
         """Look for idle work."""
         with self._condition:
+            self._woken = True
             self._condition.notify()
 
     def close(self) -> None:
-        """Finish what waits, then end the thread."""
+        """Finish what waits, then end the thread; twice is harmless."""
+        if not self._thread.is_alive():  # nor in a forked child, which has no such thread
+            return
         with self._condition:
             self._closing = True
             self._condition.notify()
         self._thread.join()
 
+    def _run(self) -> None:
+        try:
+            self._loop()
+        except BaseException as error:
+            # A bug of ours: what is in memory may not be what was committed. Nobody may be left
+            # waiting, and nothing more may be written.
+            self._end(error)
+            raise
+
     def _loop(self) -> None:
         while True:
-            group = self._gather()
-            if group is None:
-                return
+            group = self._take()
             if group:
                 self._commit(group)
                 continue
-            chore = self._chore()
+            with self._condition:
+                if self._closing and not self._waiting:
+                    return
+                self._woken = False
+            chore = None if self._chores_failed else self._idle()
             if chore is not None:
                 outcome: Future[Any] = Future()
                 self._commit([_Write(chore, 0, outcome)])
-                # A chore that failed waits for the next write that succeeds.
                 self._chores_failed = outcome.exception() is not None
+                continue
+            with self._condition:
+                while not (self._waiting or self._woken or self._closing):
+                    self._condition.wait()
 
-    def _chore(self) -> Callable[[C], Any] | None:
-        return None if self._chores_failed else self._idle()
-
-    def _gather(self) -> list[_Write[C]] | None:
-        """The writes of the next transaction; [] to look for idle work; None at the end."""
+    def _take(self) -> list[_Write[C]]:
+        """The writes of the next transaction, [] where none waits."""
         group: list[_Write[C]] = []
         gathered = 0
         with self._condition:
-            if not self._waiting and not self._closing:
-                if self._chore() is not None:
-                    return []
-                self._condition.wait()
             while self._waiting:
                 if group and gathered + self._waiting[0].size_bytes > limits.GROUP_BYTES:
                     break
@@ -149,9 +160,17 @@ class Writer(Generic[C]):
                 if write.future.set_running_or_notify_cancel():
                     group.append(write)
                     gathered += write.size_bytes
-            if not group and self._closing and not self._waiting:
-                return None
         return group
+
+    def _end(self, error: BaseException) -> None:
+        with self._condition:
+            self._ended_by = error
+            left = list(self._waiting)
+            self._waiting.clear()
+            self._waiting_bytes = 0
+        for write in left:
+            if write.future.set_running_or_notify_cancel():
+                _resolve(write, None, _ended(error, maybe_applied=False))
 
     def _commit(self, group: list[_Write[C]]) -> None:
         outcomes: list[tuple[_Write[C], Any, Exception | None]] = []
@@ -175,26 +194,48 @@ class Writer(Generic[C]):
             context = self._environment.write(apply)
         except Exception as error:
             cause = error.error if isinstance(error, _Undo) else error
-            if len(group) == 1:
-                _resolve(group[0], None, cause)
+            if len(group) == 1 or self._environment.failed is not None:
+                for write in group:
+                    _resolve(write, None, cause)
             else:
                 for write in group:
                     self._commit([write])
             return
         self.commits += 1
         self._chores_failed = False
-        context.publish()
-        if context.sequence:
-            self._environment.note_commit(context.sequence)
+        self._environment.note_commit(context.sequence)
+        try:
+            context.publish()
+        except BaseException as error:
+            for write in group:
+                _resolve(write, None, _ended(error, maybe_applied=True))
+            raise
         for write, answer, failure in outcomes:
             _resolve(write, answer, failure)
 
 
+def _queue_full(limit: int, actual: int, what: str) -> LimitExceeded:
+    return LimitExceeded(
+        f"too many writes wait already: {actual} {what}, at most {limit}",
+        reason="QUEUE_FULL",
+        limit=limit,
+        actual=actual,
+        retry_after=0.1,
+        hint="Try again in a moment, from fewer writers",
+    )
+
+
+def _ended(error: BaseException, *, maybe_applied: bool) -> Unavailable:
+    return Unavailable(
+        f"the writer thread has ended: {type(error).__name__}: {error}",
+        reason="WRITER_ENDED",
+        maybe_applied=maybe_applied,
+        hint="Open the database again, and report this as a bug",
+    )
+
+
 def _resolve(write: _Write[Any], answer: Any, error: Exception | None) -> None:
-    try:
-        if error is None:
-            write.future.set_result(answer)
-        else:
-            write.future.set_exception(error)
-    except InvalidStateError:  # pragma: no cover - a running future cannot be cancelled
-        raise AssertionError("a write was resolved twice") from None
+    if error is None:
+        write.future.set_result(answer)
+    else:
+        write.future.set_exception(error)

@@ -1,0 +1,146 @@
+"""The suites of ``python -m bench``: what each runs, its goal, how its figures are summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .exact import measure_exact, ratios
+from .loopback import measure_loopback
+from .opening import measure_opening
+from .upload import measure_upload
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A line of the report. ``met`` is None where there is no goal."""
+
+    what: str
+    goal: str
+    measured: str
+    met: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    run: Callable[[], Rows]
+    report: Callable[[Rows], list[Figure]]
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    """Median and range."""
+    low, middle, high = min(values), float(np.median(values)), max(values)
+    return f"{middle:{form}} ({low:{form}} to {high:{form}})"
+
+
+def _column(rows: Rows, name: str) -> list[float]:
+    return [float(row[name]) for row in rows]
+
+
+def run_exact() -> Rows:
+    return [row for metric in ("dot", "cosine", "l2") for row in measure_exact(metric=metric)]
+
+
+def report_exact(rows: Rows) -> list[Figure]:
+    found = []
+    for metric in ("dot", "cosine", "l2"):
+        some = [row for row in rows if row["metric"] == metric]
+        for count, ratio in sorted(ratios(some).items()):
+            goal = 1.1 if count == 1 else 1.2
+            walls = {
+                engine: float(
+                    np.median(
+                        [
+                            row["wall_ms"]
+                            for row in some
+                            if row["engine"] == engine and row["queries"] == count
+                        ]
+                    )
+                )
+                for engine in ("vecdb", "faiss")
+            }
+            one = some[0]
+            found.append(
+                Figure(
+                    what=f"exact search, {one['n']:,} x {one['dim']}, {metric}, k={one['k']}, "
+                    f"{count} {'query' if count == 1 else 'queries'}: time against faiss.IndexFlat",
+                    goal=f"<= {goal}",
+                    measured=f"{ratio:.2f} ({walls['vecdb']:.1f} ms against "
+                    f"{walls['faiss']:.1f} ms, {one['threads']} threads each)",
+                    met=ratio <= goal,
+                )
+            )
+    return found
+
+
+def report_upload(rows: Rows) -> list[Figure]:
+    rates = _column(rows, "records_per_second")
+    one = rows[0]
+    cpu = (
+        f"server {np.median(_column(rows, 'server_cpu_us')):.0f} us, "
+        f"client {np.median(_column(rows, 'client_cpu_us')):.0f} us"
+    )
+    return [
+        Figure(
+            what=f"upload through the client, {one['n']:,} x {one['dim']} float32 with payloads, "
+            "synced: records a second",
+            goal=">= 20,000",
+            measured=_spread(rates, ",.0f"),
+            met=float(np.median(rates)) >= 20_000,
+        ),
+        Figure(what="the same: CPU of one record", goal="", measured=cpu, met=None),
+    ]
+
+
+def report_loopback(rows: Rows) -> list[Figure]:
+    added = _column(rows, "added_ms")
+    one = rows[0]
+    return [
+        Figure(
+            what=f"one search over loopback, {one['n']:,} x {one['dim']}, k={one['k']} with "
+            "payloads: milliseconds added to the engine's own time (medians)",
+            goal="<= 1",
+            measured=f"{_spread(added, '.2f')}, the engine itself "
+            f"{np.median(_column(rows, 'embedded_ms')):.2f}",
+            met=float(np.median(added)) <= 1.0,
+        )
+    ]
+
+
+def report_opening(rows: Rows) -> list[Figure]:
+    found = []
+    for dim in sorted({row["dim"] for row in rows}):
+        some = [row for row in rows if row["dim"] == dim]
+        opened, total = (
+            _column(some, "open_s"),
+            [row["open_s"] + row["first_search_s"] for row in some],
+        )
+        what = f"open, {some[0]['n']:,} records x {dim}"
+        found += [
+            Figure(
+                what=f"{what}: seconds",
+                goal="< 2",
+                measured=_spread(opened, ".3f"),
+                met=float(np.median(opened)) < 2.0,
+            ),
+            Figure(
+                what=f"{what}: seconds to the first exact answer, vectors read into memory",
+                goal="",
+                measured=_spread(total, ".2f"),
+                met=None,
+            ),
+        ]
+    return found
+
+
+SUITES = {
+    "exact": Suite(run=run_exact, report=report_exact),
+    "upload": Suite(run=measure_upload, report=report_upload),
+    "loopback": Suite(run=measure_loopback, report=report_loopback),
+    "opening": Suite(run=measure_opening, report=report_opening),
+}

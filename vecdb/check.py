@@ -1,0 +1,209 @@
+"""The checker: reads everything that a database holds and tells what does not fit.
+
+It changes nothing and may run beside a writing process: it looks at one commit.
+
+1. LMDB's pages fit together, and ``data.mdb`` ends at the commit that the witness tells of.
+2. Every value is what was written (its checksum).
+3. Records, payloads and operations agree: each record lies in one row of the operations, under its
+   own id; each payload belongs to a record and is what the schema allows; the counters are right.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .collection.payload import encode_payload
+from .errors import DataCorruption, VecDBError
+from .storage import files, format
+from .storage.catalogue import (
+    CollectionRow,
+    State,
+    get_counters,
+    get_state,
+    scan_aliases,
+    scan_collections,
+)
+from .storage.environment import Environment
+from .storage.operations import scan_operations
+from .storage.records import get_records, id_keys, unpack_record
+from .storage.structure import find_damage
+from .storage.transaction import Transaction
+
+PROBLEMS = 1_000
+"""More problems than this are not listed."""
+_SHOW_EVERY = 1_024
+
+Progress = Callable[[str, int], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """``where``: a file, table or collection; ``what``: what is wrong there."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """``counts``: what was verified, kind -> number."""
+
+    problems: tuple[Problem, ...]
+    counts: dict[str, int]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def check_directory(
+    path: str | os.PathLike[str], *, progress: Progress | None = None
+) -> CheckReport:
+    """Verify the database in the directory ``path``.
+
+    ``progress`` is called with the name of what is being verified and how many of it are done.
+    Raises ``NotFound`` if there is no database, ``UnsupportedFormat`` if another version wrote it.
+    """
+    directory = Path(path)
+    files.require_database(directory)
+    checker = _Checker(directory, progress or (lambda what, count: None))
+    checker.run()
+    return CheckReport(problems=tuple(checker.problems), counts=dict(checker.counts))
+
+
+class _Checker:
+    """One run; used by one thread."""
+
+    def __init__(self, directory: Path, progress: Progress) -> None:
+        self._directory = directory
+        self._progress = progress
+        self.problems: list[Problem] = []
+        self.counts: Counter[str] = Counter()
+
+    def run(self) -> None:
+        for what in find_damage(self._directory):
+            self._report(files.DATA_FILE, what)
+        if self.problems:
+            return  # to walk pages that do not fit together would end the process
+        try:
+            environment = Environment(self._directory, read_only=True)
+        except DataCorruption as error:
+            self._report(error.path or files.DATA_FILE, error.message)
+            return
+        try:
+            with environment.read() as transaction:
+                self._check_values(transaction)
+                if not self.problems:
+                    self._check_relations(transaction)
+        finally:
+            environment.close()
+
+    def _report(self, where: str, what: str) -> None:
+        if len(self.problems) < PROBLEMS:
+            self.problems.append(Problem(where=where, what=what))
+
+    def _count(self, what: str, number: int = 1) -> None:
+        before = self.counts[what]
+        self.counts[what] = before + number
+        if before // _SHOW_EVERY != (before + number) // _SHOW_EVERY:
+            self._progress(what, before + number)
+
+    def _check_values(self, transaction: Transaction) -> None:
+        for table in format.TABLES:
+            for _, error in transaction.scan_damaged(table, lambda: self._count("values")):
+                self._report(f"table {table}", error.message)
+
+    def _check_relations(self, transaction: Transaction) -> None:
+        sequence, next_collection = get_counters(transaction)
+        numbers = set()
+        for row in scan_collections(transaction):
+            self._count("collections")
+            where = f"collection {row.name}"
+            state = get_state(transaction, row.number)
+            if state is None:
+                self._report(where, "it has no state")
+                continue
+            if row.number >= next_collection or row.number in numbers:
+                self._report(where, f"its number {row.number} is not its own")
+            if state.sequence > sequence:
+                self._report(where, f"sequence {state.sequence} is above the database's {sequence}")
+            numbers.add(row.number)
+            for what in self._faults_of(transaction, row, state):
+                self._report(where, what)
+        self._check_owners(transaction, numbers)
+        self._check_names(transaction)
+
+    def _faults_of(
+        self, transaction: Transaction, row: CollectionRow, state: State
+    ) -> Iterator[str]:
+        try:
+            yield from self._record_faults(transaction, row, state)
+            yield from self._payload_faults(transaction, row)
+        except VecDBError as error:
+            yield error.message
+
+    def _record_faults(
+        self, transaction: Transaction, row: CollectionRow, state: State
+    ) -> Iterator[str]:
+        backed: list[int] = []
+        for operation in scan_operations(transaction, row.number, row.schema):
+            self._count("operations")
+            self._count("vectors", len(operation.vectors))
+            if operation.first_slot + len(operation.vectors) > state.next_slot:
+                yield f"operation {operation.sequence} has slots beyond {state.next_slot}"
+            keys = id_keys(row.number, operation.ids)
+            stored = get_records(transaction, keys)
+            for slot, key in enumerate(keys, operation.first_slot):
+                if stored.get(key, (-1, 0))[0] == slot:
+                    backed.append(slot)
+        slots = []
+        for key, value in transaction.scan("records", format.NUMBER.pack(row.number)):
+            self._count("records")
+            slot, sequence = unpack_record(key, value)
+            slots.append(slot)
+            if sequence > state.sequence:
+                yield f"record {key.hex()} is newer than its collection"
+        lost = np.setdiff1d(np.array(slots, np.int64), np.array(backed, np.int64))
+        if len(lost):
+            yield f"{len(lost)} records have no vector, the first in slot {lost[0]}"
+        if len(set(slots)) != len(slots):
+            yield "two records lie in the same slot"
+        if len(slots) != state.count:
+            yield f"it holds {len(slots)} records, and its state says {state.count}"
+
+    def _payload_faults(self, transaction: Transaction, row: CollectionRow) -> Iterator[str]:
+        for key, text in transaction.scan("payloads", format.NUMBER.pack(row.number)):
+            self._count("payloads")
+            if transaction.get("records", key) is None:
+                yield f"payload {key.hex()} belongs to no record"
+            try:
+                encode_payload(text, row.schema.fields, "payload")
+            except VecDBError as error:
+                yield f"payload {key.hex()}: {error.message}"
+
+    def _check_owners(self, transaction: Transaction, numbers: set[int]) -> None:
+        """Every key of a collection belongs to one that is there, or waits to be swept."""
+        known = {format.NUMBER.pack(number) for number in numbers}
+        known |= {key for key, _ in transaction.scan("dropped")}
+        for table in ("states", "records", "payloads", "operations"):
+            heads = {key[: format.NUMBER.size] for key, _ in transaction.scan(table)}
+            for head in sorted(heads - known):
+                self._report(f"table {table}", f"keys of no collection: number {head.hex()}")
+
+    def _check_names(self, transaction: Transaction) -> None:
+        names = {row.name for row in scan_collections(transaction)}
+        for alias, target in scan_aliases(transaction):
+            self._count("aliases")
+            if target not in names or alias in names:
+                self._report(f"alias {alias}", f"it names {target!r}")
+        timed = {key[format.KEY_TIME.size :] for key, _ in transaction.scan("key_times")}
+        stored = {key for key, _ in transaction.scan("keys")}
+        self._count("idempotency keys", len(stored))
+        if timed != stored:
+            self._report("table keys", f"{len(timed ^ stored)} keys without a time, or the reverse")
