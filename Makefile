@@ -6,7 +6,7 @@ PROTO  := .venv-proto
 ADDRESS ?= 127.0.0.1:7700
 DATA   ?= data
 
-.PHONY: install demo serve test check proto bench clean
+.PHONY: install demo serve test check proto bench faults clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.installed  ## virtual environment with the three packages, editable
@@ -25,7 +25,7 @@ serve: install  ## serve ./data on 127.0.0.1:7700
 check: install  ## ruff and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-test: check $(PROTO)/.installed  ## the whole gate
+test: check faults $(PROTO)/.installed  ## the whole gate
 	$(BIN)/python -m pytest
 
 proto: $(PROTO)/.installed  ## regenerate the wire code, then the client's generated files
@@ -39,6 +39,11 @@ $(PROTO)/.installed:
 
 bench: install  ## minutes; writes bench/results/
 	$(BIN)/python -m bench run
+
+faults:  ## fiu-run fails single system calls; without it the tests that need it are skipped
+	@command -v fiu-run >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get -qq update && apt-get -qq install --yes --no-install-recommends fiu-utils; } \
+	  || echo "fiu-utils is not installed: tests of failing disk calls will be skipped"
 
 clean:
 	rm -rf $(VENV) $(PROTO) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

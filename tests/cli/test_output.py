@@ -8,7 +8,9 @@ import json
 
 import pytest
 
-from vecdb.cli.output import Column, Console, clean, plural, seconds_text, size_text, table
+from vecdb.cli.output import Console
+from vecdb.cli.tables import Column, table
+from vecdb.cli.text import clean, plural, seconds_text, size_text
 
 COLUMNS = (
     Column("id"),

@@ -8,8 +8,10 @@ import click
 
 from .failures import CORRUPT
 from .options import DIRECTORY, Command
-from .output import Column, Console, plural, with_console
+from .output import Console, with_console
 from .progress import open_counter
+from .tables import Column
+from .text import plural
 
 PROBLEM_COLUMNS = (Column("where"), Column("what"))
 

@@ -8,8 +8,10 @@ import click
 
 from . import options
 from .options import Command, Group
-from .output import Column, Console, plural, with_console
+from .output import Console, with_console
+from .tables import Column
 from .targets import Target, with_target
+from .text import plural
 
 LIST_COLUMNS = (
     Column("name"),

@@ -19,9 +19,10 @@ from . import options
 from .export_files import ids_path, open_writer
 from .failures import kind_of
 from .options import Command
-from .output import Console, plural, seconds_text, size_text, with_console
+from .output import Console, with_console
 from .progress import open_meter
 from .targets import Target, with_target
+from .text import plural, seconds_text, size_text
 
 FORMATS = ("jsonl", "npy", "parquet")
 STDOUT = Path("-")

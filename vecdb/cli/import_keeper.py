@@ -13,7 +13,8 @@ from ..errors import InvalidArgument, PreconditionFailed
 from .failures import failure_of
 from .import_state import SUFFIX, Progress, StateFile, begin, check_same
 from .invocation import Invocation
-from .output import Console, plural
+from .output import Console
+from .text import plural
 
 REJECTED_SUFFIX = ".rejected.jsonl"
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InvalidArgument, PreconditionFailed
 from .failures import kind_of
 from .import_state import Progress
-from .output import Console, plural
+from .output import Console
+from .text import plural
 
 if TYPE_CHECKING:
     from ..datasets import Dataset

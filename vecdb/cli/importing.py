@@ -16,9 +16,10 @@ from .import_keeper import Keeper
 from .import_schema import METRIC, prepare
 from .import_state import SUFFIX, Progress, plan_of
 from .options import Command
-from .output import Console, plural, seconds_text, size_text, with_console
+from .output import Console, with_console
 from .progress import open_meter
 from .targets import Target, with_target
+from .text import plural, seconds_text, size_text
 
 if TYPE_CHECKING:
     from ..datasets import Dataset

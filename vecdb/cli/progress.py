@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import click
 
-from .output import Console, seconds_text, size_text
+from .output import Console
+from .text import seconds_text, size_text
 
 LINE_SECONDS = 10.0
 """Between two lines where stderr is no terminal."""

@@ -13,8 +13,10 @@ from .. import limits
 from ..errors import NotFound
 from . import options
 from .options import Command, Group
-from .output import Column, Console, plural, with_console
+from .output import Console, with_console
+from .tables import Column
 from .targets import Target, with_target
+from .text import plural
 
 COLUMNS = (Column("id"), Column("payload", kind="json"))
 VECTOR_COLUMNS = (Column("id"), Column("payload", kind="json"), Column("vector", kind="json"))
@@ -114,7 +116,10 @@ def delete(
     target: Target,
     console: Console,
 ) -> None:
-    """Delete the records with these IDs, or all that match --filter."""
+    """Delete records by id, or all that match a filter.
+
+    --dry-run tells how many there are; else --yes, or the name of the collection typed, confirms.
+    """
     if bool(ids) == (condition is not None):
         raise click.UsageError("name records by ID or by --filter, one of the two")
     with target.reading() if dry_run else target.writing() as database:
@@ -154,7 +159,10 @@ def set_payload(
     target: Target,
     console: Console,
 ) -> None:
-    """Merge a payload into those of the records with these IDs, all of them or none."""
+    """Merge a payload into those of records.
+
+    All of them are changed, or none: that is so where one of the IDs is not stored.
+    """
     values = options.PAYLOAD.convert(_read(payload), None, click.get_current_context())
     with target.writing() as database:
         records = database.collection(collection)

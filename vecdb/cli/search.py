@@ -11,7 +11,8 @@ from .. import limits
 from ..errors import NotFound
 from . import options
 from .options import Command
-from .output import Column, Console, with_console
+from .output import Console, with_console
+from .tables import Column
 from .targets import Target, with_target
 
 MODES = ("auto", "exact")

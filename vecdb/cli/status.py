@@ -9,7 +9,8 @@ import click
 
 from .failures import FAILED
 from .options import Command
-from .output import Column, Console, with_console
+from .output import Console, with_console
+from .tables import Column
 from .targets import Target, with_target
 
 COLUMNS = (
