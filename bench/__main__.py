@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from .results import FOLDER, read_results, write_results
-from .suites import SUITES
+from .document import write_readme
+from .results import FOLDER, write_results
+from .suites import SUITES, report_lines, suite_lines
 
 
 @click.group()
@@ -22,22 +23,19 @@ def run(suites: tuple[str, ...], note: str) -> None:
         click.echo(f"{name} ...", err=True)
         path = write_results(name, f"python -m bench run {name}", SUITES[name].run(), note)
         click.echo(f"{name}: {path.relative_to(FOLDER.parent.parent)}", err=True)
-        show(name)
+        click.echo("\n".join(suite_lines(name)))
 
 
 @bench.command()
 def report() -> None:
     """Print the newest results of every suite as a Markdown table."""
-    click.echo("| what | goal | measured: median (range) |\n|---|---|---|")
-    for name in SUITES:
-        show(name)
+    click.echo("\n".join(report_lines()))
 
 
-def show(name: str) -> None:
-    rows = read_results(name)
-    for figure in SUITES[name].report(rows) if rows else ():
-        verdict = {True: "", False: " **missed**", None: ""}[figure.met]
-        click.echo(f"| {figure.what} | {figure.goal} | {figure.measured}{verdict} |")
+@bench.command()
+def readme() -> None:
+    """Run the demo; put its output and the report into README.md."""
+    write_readme()
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 from .exact import measure_exact, ratios
 from .loopback import measure_loopback
 from .opening import measure_opening
+from .results import read_results
 from .upload import measure_upload
 
 Rows = list[dict[str, Any]]
@@ -144,3 +145,21 @@ SUITES = {
     "loopback": Suite(run=measure_loopback, report=report_loopback),
     "opening": Suite(run=measure_opening, report=report_opening),
 }
+
+
+def report_lines() -> list[str]:
+    """The newest results of every suite as a Markdown table."""
+    lines = ["| what | goal | measured: median (range) |", "|---|---|---|"]
+    for name in SUITES:
+        lines += suite_lines(name)
+    return lines
+
+
+def suite_lines(name: str) -> list[str]:
+    """The lines of one suite; none where it has not been run."""
+    rows = read_results(name)
+    verdicts = {True: "", False: " **missed**", None: ""}
+    return [
+        f"| {figure.what} | {figure.goal} | {figure.measured}{verdicts[figure.met]} |"
+        for figure in (SUITES[name].report(rows) if rows else ())
+    ]

@@ -26,6 +26,12 @@ COPIES = {
     "vecdb/limits.py": "limits.py",
     "vecdb/results.py": "results.py",
     "vecdb/filters/builder.py": "filters.py",
+    "vecdb/collection/chunks.py": "chunks.py",
+    "vecdb/collection/columns.py": "columns.py",
+    "vecdb/collection/faults.py": "faults.py",
+    "vecdb/collection/positions.py": "positions.py",
+    "vecdb/collection/progress.py": "progress.py",
+    "vecdb/collection/sources.py": "sources.py",
 }
 SYNCHRONOUS = {
     "async_calls.py": "calls.py",
@@ -53,9 +59,11 @@ SENTENCES = {
 def copy(source: str) -> str:
     """The text of a file of the engine, whose relative imports must hold in the client too."""
     text = (ROOT / source).read_text()
-    for module in re.findall(r"^ *from \.+(\w*) import", text, re.MULTILINE):
-        if f"{module}.py" not in COPIES.values():
-            raise SystemExit(f"{source} imports {module!r}, which the client has no copy of")
+    text = re.sub(r"^( *from )\.\.", r"\1.", text, flags=re.MULTILINE)  # the client has no folders
+    for module, names in re.findall(r"^ *from \.+(\w*) import (.+)", text, re.MULTILINE):
+        for name in [module] if module else names.split(", "):
+            if f"{name}.py" not in COPIES.values():
+                raise SystemExit(f"{source} imports {name!r}, which the client has no copy of")
     return f"{header(source)}{text}"
 
 

@@ -111,7 +111,7 @@ class _Checker:
     def _count(self, what: str, number: int = 1) -> None:
         before = self.counts[what]
         self.counts[what] = before + number
-        if before // _SHOW_EVERY != (before + number) // _SHOW_EVERY:
+        if not before or before // _SHOW_EVERY != (before + number) // _SHOW_EVERY:
             self._progress(what, before + number)
 
     def _check_values(self, transaction: Transaction) -> None:

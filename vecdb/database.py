@@ -11,7 +11,9 @@ from typing import Any, Self
 
 from . import limits
 from .collection import Clock, Collection, Store, reads
+from .collection.arguments import check_lookup
 from .collection.group import Group
+from .collection.store import find_named
 from .errors import AlreadyExists, InvalidArgument, LimitExceeded, NotFound
 from .results import CollectionInfo
 from .schema import CollectionSchema, check_name
@@ -121,6 +123,7 @@ class Database:
 
     def delete_collection(self, name: str) -> None:
         """Delete a collection, its records and its aliases; an alias is refused."""
+        check_lookup(name)
 
         def drop(group: Group) -> None:
             row = _require(group, name)
@@ -138,6 +141,7 @@ class Database:
     def alias(self, alias: str, collection: str) -> None:
         """Have ``alias`` name a collection, from now on and at once."""
         check_name(alias, "alias")
+        check_lookup(collection, "collection")
 
         def point(group: Group) -> None:
             row = _require(group, collection, "collection")
@@ -149,10 +153,12 @@ class Database:
 
     def delete_alias(self, alias: str) -> None:
         """Remove an alias; the collection stays."""
+        check_lookup(alias, "alias")
 
         def remove(group: Group) -> None:
-            if group.transaction.get("aliases", str(alias).encode()) is None:
-                raise NotFound(f"there is no alias {str(alias)[:128]!r}", field="alias")
+            known = limits.NAME.fullmatch(alias) is not None
+            if not known or group.transaction.get("aliases", alias.encode()) is None:
+                raise NotFound(f"there is no alias {alias[:128]!r}", field="alias")
             group.transaction.delete("aliases", alias.encode())
 
         self._write(remove)
@@ -213,10 +219,10 @@ class Database:
 
 
 def _require(group: Group, name: str, field: str = "name") -> CollectionRow:
-    row = find_collection(group.transaction, str(name))
+    row = find_named(group.transaction, name)
     if row is None:
         raise NotFound(
-            f"there is no collection or alias {str(name)[:128]!r}",
+            f"there is no collection or alias {name[:128]!r}",
             field=field,
             reason="NO_COLLECTION",
             hint="collections() lists what there is",

@@ -1,12 +1,18 @@
-"""The channel of asyncio: opened by the first call, one for each event loop that comes along."""
+"""The channel of asyncio: opened by the first call, one for each event loop that comes along.
+
+gRPC's asyncio half does not survive a fork: in a child, calls crash or hang, and to free a channel
+of the parent waits for ever for a thread that only the parent has. So a child leaves the channel
+alone, and refuses calls through asyncio.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import warnings
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import grpc
 import grpc.aio
@@ -21,6 +27,8 @@ LISTEN_SECONDS: Final = 0.2
 
 class AsyncTransport:
     """One channel, owned alone. For one event loop at a time."""
+
+    _lost_by_fork: ClassVar[bool] = False  # the parent had a channel open
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -82,13 +90,18 @@ class AsyncTransport:
             await channel.close(None)
 
     def after_fork(self) -> None:
-        """In the child: forget the parent's channel."""
+        """In the child: forget the parent's channel, without freeing it."""
+        if self._channel is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._channel))
+            AsyncTransport._lost_by_fork = True
         self._channel = None
         self._generation += 1
 
     def _open(self) -> grpc.aio.Channel:
         if self._closed:
             raise status.closed()
+        if self._lost_by_fork:
+            raise status.lost_by_fork()
         loop = asyncio.get_running_loop()
         if self._channel is None or self._loop is not loop:
             self._channel = _make_channel(self.settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from . import limits
+from .columns import is_unicode
 from .errors import InvalidArgument, LimitExceeded
 from .filter_messages import filter_to_wire
 from .wire import vecdb_pb2 as pb
@@ -18,11 +20,12 @@ CONDITIONS: Final = ("if_absent", "if_present", "if_sequence", "filter")
 UINT32_MAX: Final = 2**32 - 1
 
 
-def check_size(size: int, what: str, hint: str) -> None:
+def check_size(size: int, what: str, hint: str, field: str = "") -> None:
     """Raise ``LimitExceeded`` if ``what``, of ``size`` bytes, cannot be sent in one message."""
     if size > limits.MESSAGE_BYTES:
         raise LimitExceeded(
             f"{what} has {size} bytes; one call takes at most {limits.MESSAGE_BYTES}",
+            field=field,
             limit=limits.MESSAGE_BYTES,
             actual=size,
             hint=hint,
@@ -31,26 +34,33 @@ def check_size(size: int, what: str, hint: str) -> None:
 
 def to_condition(condition: object) -> pb.Condition:
     """The message of {"if_absent": True}, {"if_sequence": n}, ...: exactly one of them."""
-    if not isinstance(condition, Mapping) or len(condition) != 1 or {*condition} - {*CONDITIONS}:
-        raise InvalidArgument(
-            f"condition must be a dict with exactly one of {', '.join(CONDITIONS)}",
-            field="condition",
-        )
+    if not isinstance(condition, Mapping):
+        raise _malformed(f"got {type(condition).__name__}")
+    if len(condition) != 1:
+        raise _malformed(f"got {len(condition)} of them")
     ((kind, value),) = condition.items()
     if kind == "filter":
-        if value is None:
-            raise InvalidArgument("the filter of a condition is None", field="condition")
-        return pb.Condition(filter=filter_to_wire(value))
+        message = filter_to_wire(value, "condition.filter")
+        if message is None:
+            raise _malformed("its filter is None")
+        return pb.Condition(filter=message)
     if kind == "if_sequence":
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-            raise InvalidArgument(
-                "if_sequence must be the sequence of a record, an integer from 0",
-                field="condition",
-            )
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise _malformed("if_sequence takes the sequence of the record's last write")
         return pb.Condition(if_sequence=min(int(value), 2**64 - 1))
+    if kind not in CONDITIONS:
+        raise _malformed(f"{str(kind)[:40]!r} is not known")
     if value is not True:
-        raise InvalidArgument(f"{kind} must be True; leave it out otherwise", field="condition")
+        raise _malformed(f"{kind} takes True")
     return pb.Condition(if_absent=True) if kind == "if_absent" else pb.Condition(if_present=True)
+
+
+def _malformed(found: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"condition must be a dict with exactly one of {', '.join(CONDITIONS)}; {found}",
+        field="condition",
+        hint="Such as {'if_absent': True}, {'if_sequence': 7} or {'filter': {'lang': 'en'}}",
+    )
 
 
 def to_key(key: bytes | None) -> bytes:
@@ -66,22 +76,55 @@ def to_key(key: bytes | None) -> bytes:
     return key
 
 
-def to_text(name: str, value: object, *, empty: bool = True) -> str:
-    """A string that can be sent."""
-    if not isinstance(value, str) or not (value or empty):
+def to_name(name: str, value: object) -> str:
+    """What a collection or alias may be called."""
+    if isinstance(value, str) and limits.NAME.fullmatch(value):
+        return value
+    raise InvalidArgument(
+        f"{name} must be 1-128 letters, digits, '.', '_' or '-', not starting with '.'; "
+        f"got {repr(value)[:80]}",
+        field=name,
+        reason="BAD_NAME",
+    )
+
+
+def to_field_name(value: object) -> str:
+    """The name of a payload field; its length is the server's to check."""
+    if isinstance(value, str) and is_unicode(value):
+        return value
+    shown = str(value).encode(errors="backslashreplace").decode()[:40]
+    raise InvalidArgument(
+        f"a field's name is a string of 1-{limits.FIELD_NAME_BYTES} bytes; got {shown!r}",
+        field="fields",
+    )
+
+
+def to_text(name: str, value: object) -> str:
+    """A string that can be sent, and is not empty: that would stand for something left out."""
+    if not isinstance(value, str) or not value:
         got = type(value).__name__ if value != "" else "an empty one"
         raise InvalidArgument(f"{name} must be a string; got {got}", field=name)
-    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not is_unicode(value):
         raise InvalidArgument(f"{name} is not valid Unicode text", field=name)
     return value
 
 
-def to_integer(name: str, value: object, low: int) -> int:
-    """An integer from ``low`` that fits its field; the bounds proper are the server's."""
+def to_integer(name: str, value: object, high: int) -> int:
+    """An integer from 1 that fits its field; ``high``, which errors tell, is the server's to check.
+
+    0 on the wire stands for the default.
+    """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise InvalidArgument(f"{name} must be an integer; got {type(value).__name__}", field=name)
-    if not low <= value <= UINT32_MAX:
-        raise InvalidArgument(f"{name} must be from {max(low, 1)}; got {value}", field=name)
+        raise InvalidArgument(
+            f"{name} must be an integer from 1 to {high}; got {type(value).__name__}", field=name
+        )
+    if not 1 <= value <= UINT32_MAX:
+        raise InvalidArgument(
+            f"{name} must be from 1 to {high}; got {value}",
+            field=name,
+            limit=high,
+            actual=int(value),
+        )
     return int(value)
 
 
@@ -89,7 +132,10 @@ def to_number(name: str, value: object) -> float:
     """A real number; not a bool."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise InvalidArgument(f"{name} must be a number; got {type(value).__name__}", field=name)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # an int above the largest float
+        return math.inf
 
 
 def to_flag(name: str, value: object) -> bool:

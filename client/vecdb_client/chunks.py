@@ -1,3 +1,4 @@
+# Generated from vecdb/collection/chunks.py by client/generate.py; do not edit.
 """Rows packed into chunks by their bytes; the same rows always make the same chunks."""
 
 from __future__ import annotations
@@ -9,22 +10,22 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from . import codec, columns, limits
-from .codec import Ids
+from . import columns, limits
+from .columns import INT64, Ids
 from .errors import InvalidArgument, LimitExceeded, VecDBError
 from .sources import Piece, Source
 
 CHUNK_RECORDS: Final = 10_000
 RECORD_BYTES: Final = 16
-"""What a record costs on the wire besides its columns, at most."""
+"""What a record costs in a message besides its columns, at most."""
 
 Refuse = Callable[[int | str, VecDBError], None]
-"""Called with the id of a record that cannot be sent, and why."""
+"""Called with the id of a record that cannot be written, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """Records ready to be sent, some rows of an upload.
+    """Some rows of an upload, ready to be written.
 
     - ``rows``: int64[n], their numbers within the upload
     - ``payloads``: a JSON text a record; b"": none
@@ -63,7 +64,7 @@ class Columns:
         )
 
     def sizes(self) -> NDArray[np.int64]:
-        """Bytes of each record on the wire, about."""
+        """Bytes of each record in a message, about."""
         row_bytes = self.vectors.shape[1] * self.vectors.itemsize + RECORD_BYTES
         sizes: NDArray[np.int64] = np.fromiter(map(len, self.payloads), np.int64, len(self))
         sizes += row_bytes
@@ -83,7 +84,7 @@ class Columns:
 def pack(source: Source, refuse: Refuse) -> Iterator[Columns]:
     """Chunks of about ``limits.UPLOAD_CHUNK_BYTES``, at most 10,000 records each.
 
-    A record whose payload cannot be sent goes to ``refuse`` instead.
+    A record whose payload is no JSON goes to ``refuse`` instead.
     """
     waiting: list[Columns] = []
     room_bytes, room_records = limits.UPLOAD_CHUNK_BYTES, CHUNK_RECORDS
@@ -111,7 +112,7 @@ def pack(source: Source, refuse: Refuse) -> Iterator[Columns]:
 
 def _encode(piece: Piece, refuse: Refuse) -> Columns:
     count = len(piece.vectors)
-    rows = np.arange(piece.row, piece.row + count, dtype=codec.INT64)
+    rows = np.arange(piece.row, piece.row + count, dtype=INT64)
     if piece.payloads is None:
         return Columns(rows=rows, ids=piece.ids, vectors=piece.vectors, payloads=[b""] * count)
     texts: list[bytes] = []

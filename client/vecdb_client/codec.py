@@ -49,7 +49,8 @@ class Names:
         number = self.numbers.get(name) if isinstance(name, str) else None
         if number is None:
             raise InvalidArgument(
-                f"{self.what} must be one of {', '.join(self.numbers)}; got {str(name)[:40]!r}",
+                f"{field or self.what} must be one of {', '.join(self.numbers)}; "
+                f"got {str(name)[:40]!r}",
                 field=field or self.what,
             )
         return number

@@ -1,7 +1,9 @@
-"""Arguments to columns: ids, vectors and payloads checked as far as no server is needed.
+# Generated from vecdb/collection/columns.py by client/generate.py; do not edit.
+"""Arguments to columns: ids, vectors and payloads checked as far as no collection is needed.
 
-Errors name the argument and the position, such as ``vectors[3]``, as the engine's do. What depends
-on the collection (dimension, finiteness, declared fields) is the server's to check.
+Errors name the argument and the position, such as ``vectors[3]``. What depends on the collection
+(dimension, finiteness, declared fields) is checked where that is known. The client carries a
+generated copy of this file, so both say the same.
 """
 
 from __future__ import annotations
@@ -15,11 +17,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import limits
-from .codec import FLOAT32, INT64, NUMPY_DTYPES, Ids
 from .errors import InvalidArgument, LimitExceeded
 
+Ids = NDArray[np.int64] | list[str]
 Payload = Mapping[str, Any] | bytes | None
 
+INT64: Final = np.dtype("<i8")
+FLOAT32: Final = np.dtype("<f4")
+DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
+    "float32": FLOAT32,
+    "float16": np.dtype("<f2"),
+    "uint8": np.dtype("u1"),
+}
+"""What vectors are taken as; of any other dtype they become float32."""
 ROW_KEYS: Final = {"id", "vector", "payload"}
 
 
@@ -94,16 +104,20 @@ def _integers(ids: Sequence[int], field: str) -> NDArray[np.int64]:
 
 def _texts(ids: list[str], field: str) -> list[str]:
     for row, value in enumerate(ids):
-        # Only what cannot be sent is refused here; the length is the server's to check.
-        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        if not is_unicode(value):
             raise InvalidArgument(
                 f"{field}[{row}] is not valid Unicode text", field=f"{field}[{row}]"
             )
     return ids
 
 
+def is_unicode(text: str) -> bool:
+    """Whether it can be written as UTF-8: it holds no half of a surrogate pair."""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def to_matrix(vectors: ArrayLike, field: str = "vectors", *, warn: bool = True) -> NDArray[Any]:
-    """[n, dim] of float32, float16 or uint8, in C order; float64 arrays are converted."""
+    """[n, dim] of float32, float16 or uint8, in C order; may be the caller's memory."""
     try:
         matrix = np.asarray(vectors)
     except ValueError:
@@ -116,23 +130,23 @@ def to_matrix(vectors: ArrayLike, field: str = "vectors", *, warn: bool = True) 
             field=field,
             reason="WRONG_DIMENSION",
         )
-    return _to_wire_dtype(matrix, field, warn=warn and isinstance(vectors, np.ndarray))
+    return _to_dtype(matrix, field, warn=warn and isinstance(vectors, np.ndarray))
 
 
-def to_query(vector: ArrayLike, field: str = "vector") -> NDArray[Any]:
+def to_query(vector: ArrayLike, field: str = "vector", *, warn: bool = True) -> NDArray[Any]:
     """[1, dim] of one vector."""
     try:
         array = np.asarray(vector)
     except ValueError:
         array = np.empty((0, 0), object)
-    if array.ndim != 1:
+    if array.ndim != 1 or len(array) == 0:
         raise InvalidArgument(
             f"{field} must be one vector of the shape (dim,); got {array.shape}",
             field=field,
             reason="WRONG_DIMENSION",
             hint="For several queries use search_batch",
         )
-    return _to_wire_dtype(array, field, warn=isinstance(vector, np.ndarray)).reshape(1, -1)
+    return _to_dtype(array, field, warn=warn and isinstance(vector, np.ndarray)).reshape(1, -1)
 
 
 def _check_rows(vectors: Any, field: str) -> None:
@@ -158,10 +172,16 @@ def _check_rows(vectors: Any, field: str) -> None:
         expected = shape[0]
 
 
-def _to_wire_dtype(array: NDArray[Any], field: str, *, warn: bool) -> NDArray[Any]:
+def _to_dtype(array: NDArray[Any], field: str, *, warn: bool) -> NDArray[Any]:
     if array.dtype.kind not in "fiu" or array.dtype.itemsize > 8:
         raise InvalidArgument(
             f"{field} must be numbers; got an array of {array.dtype}", field=field
+        )
+    if array.shape[-1] == 0 and len(array):
+        raise InvalidArgument(
+            f"{field} must have at least 1 dimension; got 0",
+            field=f"{field}[0]",
+            reason="WRONG_DIMENSION",
         )
     if array.shape[-1] > limits.DIM:
         raise InvalidArgument(
@@ -177,9 +197,8 @@ def _to_wire_dtype(array: NDArray[Any], field: str, *, warn: bool) -> NDArray[An
             UserWarning,
             stacklevel=4,
         )
-    wire = NUMPY_DTYPES.get(array.dtype.name, FLOAT32)
-    with np.errstate(over="ignore"):  # becomes infinity, which the server refuses by position
-        return np.ascontiguousarray(array, wire)
+    with np.errstate(over="ignore"):  # becomes infinity, which is refused by its position
+        return np.ascontiguousarray(array, DTYPES.get(array.dtype.name, FLOAT32))
 
 
 def encode_payload(payload: object, where: str = "payload") -> bytes:

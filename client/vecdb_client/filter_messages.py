@@ -23,9 +23,9 @@ Condition = tuple[str, str, Any, str]
 """(field or "" of a combinator, operator, operand, path)"""
 
 
-def filter_to_wire(filter: object) -> pb.Filter | None:
-    """The message of an expression or dict; None for None."""
-    return None if filter is None else _Builder().build(filter, "filter", 1)
+def filter_to_wire(filter: object, path: str = "filter") -> pb.Filter | None:
+    """The message of an expression or dict; None for None. Errors call it ``path``."""
+    return None if filter is None else _Builder().build(filter, path, 1)
 
 
 class _Builder:

@@ -1,3 +1,4 @@
+# Generated from vecdb/collection/positions.py by client/generate.py; do not edit.
 """Positions in errors, such as the 3 of ``vectors[3]``, and moving them to another count."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# Generated from vecdb/collection/progress.py by client/generate.py; do not edit.
 """How far an upload is: a bar on a terminal, a function of the caller's, or nothing."""
 
 from __future__ import annotations

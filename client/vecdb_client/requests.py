@@ -59,9 +59,10 @@ def _request(
     write: bool = False,
     repeatable: bool = True,
     hint: str = "Ask for less in one call",
+    field: str = "",
 ) -> Request:
     data = message.SerializeToString()
-    arguments.check_size(len(data), f"the request {service}.{method}", hint)
+    arguments.check_size(len(data), f"the request {service}.{method}", hint, field)
     return Request(
         service=service,
         method=method,
@@ -94,15 +95,15 @@ def create_collection(
             field="fields",
         )
     schema = pb.CollectionSchema(
-        dim=arguments.to_integer("dim", dim, 0),
+        dim=arguments.to_integer("dim", dim, limits.DIM),
         metric=codec.METRIC.to_wire(metric),
         dtype=codec.DTYPE.to_wire(dtype),
         fields={
-            arguments.to_text("fields", key): codec.FIELD_TYPE.to_wire(kind, f"fields[{key!r}]")
+            arguments.to_field_name(key): codec.FIELD_TYPE.to_wire(kind, f"fields[{key!r}]")
             for key, kind in (fields or {}).items()
         },
     )
-    message = pb.CreateCollectionRequest(name=arguments.to_text("name", name), schema=schema)
+    message = pb.CreateCollectionRequest(name=arguments.to_name("name", name), schema=schema)
     return _request(
         "Collections", "Create", message, pb.CollectionInfo, write=True, repeatable=False
     )
@@ -127,8 +128,8 @@ def delete_collection(name: str) -> Request:
 def alias(alias: str, collection: str) -> Request:
     # An empty collection would remove the alias.
     message = pb.AliasRequest(
-        alias=arguments.to_text("alias", alias),
-        collection=arguments.to_text("collection", collection, empty=False),
+        alias=arguments.to_name("alias", alias),
+        collection=arguments.to_text("collection", collection),
     )
     return _request("Collections", "Alias", message, pb.AliasResponse, write=True)
 
@@ -169,13 +170,22 @@ def upsert(
             f"expected {len(checked)} vectors, one an id; got {len(matrix)}", field="vectors"
         )
     texts = columns.encode_payloads(payloads, len(checked))
-    arguments.check_size(matrix.nbytes + sum(map(len, texts)), "the batch", UPLOAD_HINT)
+    size = matrix.nbytes + sum(map(len, texts))
+    arguments.check_size(size, "the batch", UPLOAD_HINT, "vectors")
     key = arguments.to_key(idempotency_key)
     message = upsert_message(collection, checked, matrix, texts, key)
     message.no_wait = not arguments.to_flag("wait", wait)
     if condition is not None:
         message.condition.CopyFrom(arguments.to_condition(condition))
-    return _request("Records", "Upsert", message, pb.WriteResponse, write=True, hint=UPLOAD_HINT)
+    return _request(
+        "Records",
+        "Upsert",
+        message,
+        pb.WriteResponse,
+        write=True,
+        hint=UPLOAD_HINT,
+        field="vectors",
+    )
 
 
 def upsert_message(
@@ -256,11 +266,11 @@ def search(
     with_vector: bool,
 ) -> Request:
     """``queries``: [n, dim] as ``columns.to_query`` or ``to_matrix`` give it."""
-    arguments.check_size(queries.nbytes, "the queries", "Send fewer in one call")
+    arguments.check_size(queries.nbytes, "the queries", "Send fewer in one call", "vectors")
     message = pb.SearchRequest(
         collection=arguments.to_text("name", collection),
         queries=codec.vectors_to_wire(queries),
-        k=arguments.to_integer("k", k, 0),
+        k=arguments.to_integer("k", k, limits.K),
         filter=filter_to_wire(filter),
         mode=codec.MODE.to_wire(mode),
         min_score=None if min_score is None else arguments.to_number("min_score", min_score),
@@ -299,7 +309,7 @@ def scroll(
     message = pb.ScrollRequest(
         collection=arguments.to_text("name", collection),
         filter=filter_to_wire(filter),
-        limit=arguments.to_integer("limit", limit, 1),  # 0 on the wire stands for the default
+        limit=arguments.to_integer("limit", limit, limits.GET_RECORDS),
         without_payload=not arguments.to_flag("with_payload", with_payload),
         with_vector=arguments.to_flag("with_vector", with_vector),
     )

@@ -1,3 +1,4 @@
+# Generated from vecdb/collection/sources.py by client/generate.py; do not edit.
 """What ``upload`` takes, read piece by piece: an array, arrays, or batches."""
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import columns
-from .codec import INT64, Ids
+from .columns import INT64, Ids
 from .errors import InvalidArgument
 from .positions import moved
 
@@ -23,7 +24,7 @@ PIECE_RECORDS: Final = 1_024
 class Piece:
     """Some rows; ``row`` is the number of the first within the upload.
 
-    ``vectors`` is [n, dim] in a dtype of the wire; ``payloads`` are not encoded yet.
+    ``vectors`` is [n, dim] in one of ``columns.DTYPES``; ``payloads`` are not encoded yet.
     """
 
     row: int
@@ -39,12 +40,17 @@ class Source:
       batches: objects with ``ids``, ``vectors`` and ``payloads``, or tuples of the three
     - ``ids``, ``payloads``: sequences for all rows; with batches they come from those.
       No ids: row numbers
+
+    What an iterable gives is copied: it may fill the same array again. ``warn`` of float64.
     """
 
-    def __init__(self, vectors: Any, ids: Any, payloads: Any, total: int | None) -> None:
+    def __init__(
+        self, vectors: Any, ids: Any, payloads: Any, total: int | None, *, warn: bool = True
+    ) -> None:
         self._ids = ids
         self._payloads = payloads
-        self._warn = True
+        self._warn = warn
+        self._streams = not _is_matrix(vectors)
         if _is_matrix(vectors):
             self._blocks: Iterator[Any] = iter([vectors])
         elif isinstance(vectors, Iterable) and not isinstance(vectors, str | bytes | Mapping):
@@ -112,6 +118,8 @@ class Source:
             )
         except InvalidArgument as error:
             raise moved(error, row) from None
+        if self._streams:
+            matrix, some = matrix.copy(), some.copy()
         self._warn = self._warn and getattr(vectors, "dtype", None) != np.float64
         return Piece(row=row, ids=some, vectors=matrix, payloads=payloads)
 

@@ -132,6 +132,15 @@ def closed() -> Unavailable:
     return Unavailable("this client is closed", reason="CLOSED", hint="Make another one")
 
 
+def lost_by_fork() -> Unavailable:
+    """A call through asyncio in a process whose parent had made some when it forked."""
+    return Unavailable(
+        "this process was forked while an asyncio client was open, which gRPC does not support",
+        reason="FORKED",
+        hint="Start processes by 'spawn', close the client before the fork, or use Client here",
+    )
+
+
 def _detail(metadata: Iterable[tuple[str, str | bytes]] | None) -> pb.ErrorDetail | None:
     for key, value in metadata or ():
         if key == DETAIL_KEY and isinstance(value, bytes):

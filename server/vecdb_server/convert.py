@@ -134,10 +134,10 @@ def records_to_wire(records: Records) -> pb.RecordColumns:
 
 
 def ids_to_wire(columns: Sequence[Ids]) -> pb.Ids:
-    """Columns of one kind of ids, one after the other; those of no ids are of any kind."""
-    columns = [ids for ids in columns if len(ids)]
-    if columns and isinstance(columns[0], list):
-        return codec.ids_to_wire([id for ids in columns for id in ids])
+    """Columns of one kind of ids, one after the other."""
+    texts = [id for ids in columns if isinstance(ids, list) for id in ids]
+    if texts or (columns and isinstance(columns[0], list)):
+        return codec.ids_to_wire(texts)
     return pb.Ids(ints=b"".join(codec.ints_to_bytes(np.asarray(ids)) for ids in columns))
 
 

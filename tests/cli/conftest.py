@@ -110,6 +110,12 @@ def docs(place) -> Place:
     return place
 
 
+@pytest.fixture
+def docs_in(local) -> None:
+    """``local`` with the collection "docs"."""
+    fill(local.database)
+
+
 def fill(database: Any, count: int = 10) -> None:
     made = database.create_collection("docs", dim=DIM, metric="l2", fields=FIELDS)
     made.upsert(list(range(count)), vectors(count), payloads(count))

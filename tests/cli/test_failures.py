@@ -122,6 +122,18 @@ def test_json_is_seen_in_a_command_line_that_cannot_be_parsed(words, wanted):
     assert Invocation(("search", *words)).wants_json is wanted
 
 
+@pytest.mark.parametrize(
+    ("words", "again"),
+    [
+        (["import", "a b.npy"], "vecdb import 'a b.npy' --resume"),
+        (["import", "--resume", "a"], "vecdb import --resume a"),
+        (["import", "--", "-a.npy"], "vecdb import --resume -- -a.npy"),
+    ],
+)
+def test_command_line_is_told_again_with_a_flag(words, again):
+    assert Invocation(tuple(words)).again_with("--resume") == again
+
+
 def test_environment_asks_for_json_too(monkeypatch):
     monkeypatch.setenv("VECDB_OUTPUT", "json")
     assert Invocation(()).wants_json

@@ -92,6 +92,8 @@ def test_appended_bytes_are_refused(written):
     with path.open("ab") as file:
         file.write(b"{]}" if "json" in format else b"\1\2\3")
     error = refused(path)
+    if format == "parquet":
+        assert "expected b'PAR1' as its last 4" in error.message
     if format in ARITHMETIC:
         expected = ARITHMETIC[format][0]
         assert expected in error.message
@@ -129,7 +131,8 @@ def test_packed_file_that_was_cut_tells_how_much_is_left(tmp_path):
     path.write_bytes(content[:200])
     assert "*1 (uint8), unpacked, = 80012 bytes, found " in refused(path).message
     path.write_bytes(content[:-9])
-    assert "ended before the end-of-stream" in refused(path).message
+    with pytest.raises(InvalidArgument, match="ended before the end-of-stream"):
+        load_dataset(path)
 
 
 def test_packed_file_that_changed_since_it_was_opened_is_refused(tmp_path):

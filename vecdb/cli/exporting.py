@@ -17,9 +17,9 @@ from .. import limits
 from ..errors import PreconditionFailed
 from . import options
 from .export_files import ids_path, open_writer
-from .failures import kind_of
 from .options import Command
 from .output import Console, with_console
+from .pages import scroll_pages
 from .progress import open_meter
 from .targets import Target, with_target
 from .text import plural, seconds_text, size_text
@@ -28,7 +28,7 @@ FORMATS = ("jsonl", "npy", "parquet")
 STDOUT = Path("-")
 PAGE_BYTES = 4 * 1024 * 1024
 PAYLOAD_BYTES = 1024
-"""What a payload is taken to have; pages of larger ones are asked for again, smaller."""
+"""What a payload is taken to have."""
 
 
 @click.command(cls=Command)
@@ -68,8 +68,8 @@ def export(
     """
     chosen = _choose_format(file_format, path)
     paths = [path, ids_path(path)] if chosen == "npy" else [path]
-    if path != STDOUT and not force:
-        _refuse_existing(paths)
+    if path != STDOUT:
+        _check_outputs(paths, force=force)
     began = time.monotonic()
     with target.reading() as database:
         records = database.collection(collection)
@@ -78,7 +78,8 @@ def export(
         with _outputs(paths) as streams, open_meter(console, "export", total) as meter:
             writer = open_writer(chosen, streams[0], info, streams[-1])
             written = size = 0
-            for page in pages(records, info, condition):
+            found = scroll_pages(records, condition, rows=page_rows(info), with_vector=True)
+            for page in found:
                 writer.write(page)
                 written += len(page)
                 size += page.vectors.nbytes + sum(map(len, page.payload_bytes))
@@ -100,24 +101,10 @@ def export(
     )
 
 
-def pages(records: Any, info: Any, condition: Any) -> Iterator[Any]:
-    """All matching records with vectors, in pages that fit a message."""
-    row_bytes = PAYLOAD_BYTES + 4 * info.dim
-    rows = max(1, min(limits.GET_RECORDS, PAGE_BYTES // row_bytes))
-    after = None
-    while True:
-        try:
-            page = records.scroll(condition, after, rows, with_vector=True)
-        except Exception as error:
-            if kind_of(error) != "LimitExceeded" or rows == 1:
-                raise
-            rows = max(1, rows // 2)
-            continue
-        if len(page):
-            yield page
-        after = page.next
-        if after is None:
-            return
+def page_rows(info: Any) -> int:
+    """Records of one page."""
+    row_bytes = PAYLOAD_BYTES + 4 * int(info.dim)
+    return max(1, min(limits.GET_RECORDS, PAGE_BYTES // row_bytes))
 
 
 def again(format: str, path: Path, info: Any) -> str:
@@ -144,9 +131,12 @@ def _choose_format(given: str | None, path: Path) -> str:
     return chosen
 
 
-def _refuse_existing(paths: list[Path]) -> None:
+def _check_outputs(paths: list[Path], *, force: bool) -> None:
+    folder = paths[0].parent
+    if not folder.is_dir():
+        raise click.BadParameter(f"there is no folder {folder}", param_hint="-O")
     for path in paths:
-        if path.exists():
+        if path.exists() and not force:
             raise PreconditionFailed(
                 f"{path} is there already", reason="EXISTS", hint="--force replaces it"
             )

@@ -58,8 +58,8 @@ class StateFile:
         """What an interrupted import left; None: nothing."""
         try:
             text = self.path.read_bytes()
-        except FileNotFoundError:
-            return None
+        except OSError:
+            return None  # writing it will say what is wrong, if it is not just missing
         try:
             values = json.loads(text)
             version = values.pop("version")

@@ -120,6 +120,7 @@ def import_(
     whose ids are known are replaced. Interrupted, the same command with --resume goes on.
     """
     began = time.monotonic()
+    files = tuple(path if path.name else path.absolute() for path in files)  # "." has no name
     datasets = [_load(path, settings) for path in files]
     _check_dims(datasets)
     keeper = Keeper(files, settings, console)

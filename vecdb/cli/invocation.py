@@ -38,5 +38,7 @@ class Invocation:
 
     def again_with(self, flag: str) -> str:
         """The same command line with ``flag``, to be pasted into a shell."""
-        extra = () if flag in self.arguments else (flag,)
-        return shlex.join(["vecdb", *self.arguments, *extra])
+        words = list(self.arguments)
+        if flag not in words:
+            words.insert(words.index("--") if "--" in words else len(words), flag)
+        return shlex.join(["vecdb", *words])

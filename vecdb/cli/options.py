@@ -128,6 +128,7 @@ PAYLOAD = JsonObject('{"lang": "en"}')
 FIELD = Pair("name=type", choices=FIELD_TYPES)
 DIRECTORY = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 filter_option = click.option(
     "--filter",

@@ -81,7 +81,7 @@ class Stages:
         self._bar = bar
 
     def show(self, stage: str, count: int) -> None:
-        self._bar.set_description(stage, refresh=False)
+        self._bar.set_description_str(stage, refresh=False)
         self._bar.n = count
         self._bar.refresh()
 

@@ -14,6 +14,7 @@ from ..errors import NotFound
 from . import options
 from .options import Command, Group
 from .output import Console, with_console
+from .pages import scroll_pages
 from .tables import Column
 from .targets import Target, with_target
 from .text import plural
@@ -93,10 +94,18 @@ def scroll(
         start: int | str | None = None
         if after is not None:
             (start,) = options.record_ids((after,), records.describe().id_kind)
-        pages = Pages(records, condition, start, limit, with_vector)
-        console.rows(pages, columns(with_vector), empty="no record")
-    if pages.next is not None:
-        console.note(f"there are more: --after {pages.next}")
+        last = None
+
+        def rows() -> Iterator[dict[str, Any]]:
+            nonlocal last
+            for last in scroll_pages(
+                records, condition, rows=PAGE, with_vector=with_vector, after=start, limit=limit
+            ):
+                yield from rows_of(last)
+
+        console.rows(rows(), columns(with_vector), empty="no record")
+    if last is not None and last.next is not None:
+        console.note(f"there are more: --after {last.next}")
 
 
 @record.command(cls=Command)
@@ -169,29 +178,6 @@ def set_payload(
         wanted = options.record_ids(ids, records.describe().id_kind)
         changed = records.set_payload(wanted, values, replace=replace).count
     console.done(f"changed {plural(changed, 'record')}", {"changed": changed})
-
-
-class Pages:
-    """Rows of a scroll, page by page; ``next`` is set once they ended at the limit."""
-
-    def __init__(
-        self, records: Any, condition: Any, after: int | str | None, limit: int, vectors: bool
-    ) -> None:
-        self.next: int | str | None = after
-        self._records = records
-        self._condition = condition
-        self._left = limit
-        self._vectors = vectors
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        while self._left:
-            size = min(self._left, PAGE)
-            page = self._records.scroll(self._condition, self.next, size, with_vector=self._vectors)
-            self._left -= len(page)
-            self.next = page.next
-            yield from rows_of(page)
-            if page.next is None:
-                return
 
 
 def columns(with_vector: bool) -> tuple[Column, ...]:

@@ -17,7 +17,8 @@ from .targets import Target, with_target
 
 MODES = ("auto", "exact")
 BATCH = 100
-"""Queries of one call."""
+BATCH_MATCHES = 20_000
+"""Queries of one call, and the matches that they may have together."""
 COLUMNS = (Column("id"), Column("score", kind="score"), Column("payload", kind="json"))
 
 
@@ -136,5 +137,6 @@ def _stored_vector(records: Any, like: str) -> Any:
 
 def _answers(records: Any, queries: Any, k: int, settings: dict[str, Any]) -> Iterator[Any]:
     """Answers in the order of the queries, some of them a call."""
-    for at in range(0, len(queries), BATCH):
-        yield from records.search_batch(queries[at : at + BATCH], k, **settings)
+    size = max(1, min(BATCH, BATCH_MATCHES // k))
+    for at in range(0, len(queries), size):
+        yield from records.search_batch(queries[at : at + size], k, **settings)

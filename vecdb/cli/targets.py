@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import click
 
 from .. import limits
-from ..errors import InvalidArgument, NotFound, PreconditionFailed, Unavailable
-from .options import DIRECTORY, FILE, Address
+from ..errors import InvalidArgument, PreconditionFailed, Unavailable
+from .options import DIRECTORY, EXISTING, Address
 
 GROUP = "vecdb.targets"
 """The entry point ``remote`` of this group is the client's class."""
@@ -141,7 +141,7 @@ def with_target(function: Function) -> Function:
     @click.option(
         "--api-key-file",
         metavar="FILE",
-        type=FILE,
+        type=EXISTING,
         envvar="VECDB_API_KEY_FILE",
         help="Holds the API key, mode 600; or set VECDB_API_KEY.",
     )
@@ -149,7 +149,7 @@ def with_target(function: Function) -> Function:
     @click.option(
         "--ca-file",
         metavar="FILE",
-        type=FILE,
+        type=EXISTING,
         envvar="VECDB_CA_FILE",
         help="PEM certificates to trust instead of the system's; implies --tls.",
     )
@@ -220,8 +220,6 @@ def _api_key(path: Path | None) -> str | None:
     try:
         text = path.read_text(encoding="utf-8")
         mode = stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
-        raise NotFound(f"there is no file {path}", field="api_key_file") from None
     except UnicodeDecodeError:
         raise InvalidArgument(f"{path} is not a text file", field="api_key_file") from None
     if mode & (stat.S_IRWXG | stat.S_IRWXO):

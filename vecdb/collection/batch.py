@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,10 @@ from .. import limits
 from ..errors import InvalidArgument, LimitExceeded
 from ..schema import CollectionSchema
 from ..storage.records import Ids
-from .payload import Payload, encode_payloads
+from . import columns
+from .columns import Payload
+from .payload import encode_payloads
+from .vectors import check_vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +58,17 @@ def digest(*parts: Any) -> bytes:
 
 
 def ids_bytes(ids: Ids) -> bytes:
-    return "\0".join(["s", *ids]).encode() if isinstance(ids, list) else ids.tobytes()
+    """What tells two lists of ids apart."""
+    if not isinstance(ids, list):
+        return b"ints" + ids.tobytes()
+    texts = [text.encode() for text in ids]
+    lengths = np.array([len(text) for text in texts], "<u4")
+    return b"".join([b"strings", lengths.tobytes(), *texts])
 
 
 def make_batch(
     schema: CollectionSchema,
-    ids: Sequence[Any] | NDArray[Any],
+    ids: object,
     vectors: ArrayLike,
     payloads: Sequence[Payload] | None,
 ) -> Batch:
@@ -69,129 +77,34 @@ def make_batch(
     check_unique(checked_ids)
     matrix = check_vectors(schema, vectors, len(checked_ids))
     texts = encode_payloads(payloads, len(checked_ids), schema.fields)
-    batch = Batch(ids=checked_ids, vectors=matrix, payloads=texts)
+    batch = Batch(ids=checked_ids.copy(), vectors=matrix, payloads=texts)
     if batch.size_bytes > limits.MESSAGE_BYTES:
         raise LimitExceeded(
-            f"the batch has {batch.size_bytes} bytes, one atomic batch holds at most "
+            f"the batch has {batch.size_bytes} bytes; one call takes at most "
             f"{limits.MESSAGE_BYTES}",
             field="vectors",
             limit=limits.MESSAGE_BYTES,
             actual=batch.size_bytes,
-            hint="Use upload, which splits by bytes, or smaller batches",
+            hint="upsert is one atomic batch and is never split: use upload, or less at a time",
         )
     return batch
 
 
-def columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Any], list[Any], list[Any]]:
-    """(ids, vectors, payloads) of rows such as {"id": 1, "vector": [...], "payload": {...}}."""
-    if isinstance(rows, Mapping | str | bytes) or not isinstance(rows, Sequence):
-        raise InvalidArgument(
-            f"rows must be a sequence of dicts, got {type(rows).__name__}", field="rows"
-        )
-    for index, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            raise InvalidArgument(
-                f"rows[{index}] must be a dict, got {type(row).__name__}", field=f"rows[{index}]"
-            )
-        unknown = sorted(set(row) - {"id", "vector", "payload"}, key=str)
-        absent = sorted({"id", "vector"} - set(row))
-        if unknown or absent:
-            wrong = f"unknown {unknown[0]!r}" if unknown else f"no {absent[0]!r}"
-            raise InvalidArgument(
-                f"rows[{index}] has {wrong}; expected the keys id, vector and optionally payload",
-                field=f"rows[{index}]",
-            )
-    return (
-        [row["id"] for row in rows],
-        [row["vector"] for row in rows],
-        [row.get("payload") for row in rows],
-    )
-
-
-def check_ids(ids: Sequence[Any] | NDArray[Any], most: int, field: str = "ids") -> Ids:
+def check_ids(ids: object, most: int, field: str = "ids") -> Ids:
     """int64 array or list of str; all integers or all strings, 1 to ``most`` of them."""
-    if isinstance(ids, str | bytes | Mapping) or not isinstance(ids, Sequence | np.ndarray):
-        raise InvalidArgument(
-            f"{field} must be a sequence of integers or of strings, got {type(ids).__name__}",
-            field=field,
-        )
-    if len(ids) > most:
-        raise LimitExceeded(
-            f"at most {most} ids a call, got {len(ids)}",
-            field=field,
-            limit=most,
-            actual=len(ids),
-            hint="Split the call, or use upload to write many records",
-        )
-    if len(ids) == 0:
-        raise InvalidArgument(f"{field} is empty: name at least one record", field=field)
-    if isinstance(ids, np.ndarray):
-        return _check_array_ids(ids, field)
-    if all(type(value) is int for value in ids):
-        return _check_int_ids(ids, field)
-    return _check_mixed_ids(ids, field)
-
-
-def _check_array_ids(ids: NDArray[Any], field: str) -> Ids:
-    if ids.ndim != 1:
-        raise InvalidArgument(f"{field} must have one axis, got shape {ids.shape}", field=field)
-    if ids.dtype.kind in "iu":
-        if ids.dtype == np.uint64 and len(ids) and int(ids.max()) >= 2**63:
-            return _check_int_ids(ids.tolist(), field)
-        return np.ascontiguousarray(ids, np.int64)
-    if ids.dtype.kind in "UO":
-        return check_ids(ids.tolist(), len(ids), field)
-    raise InvalidArgument(
-        f"{field} must be integers or strings, got an array of {ids.dtype}", field=field
-    )
-
-
-def _check_int_ids(ids: Sequence[int], field: str) -> NDArray[np.int64]:
-    try:
-        return np.array(ids, np.int64)
-    except OverflowError:
-        row = next(i for i, value in enumerate(ids) if not -(2**63) <= value < 2**63)
-        raise InvalidArgument(
-            f"{field}[{row}] does not fit a signed 64-bit integer", field=f"{field}[{row}]"
-        ) from None
-
-
-def _check_mixed_ids(ids: Sequence[Any], field: str) -> Ids:
-    first_is_text = isinstance(ids[0], str)
-    wanted = "strings" if first_is_text else "integers"
-    for row, value in enumerate(ids):
-        fits = (
-            isinstance(value, str)
-            if first_is_text
-            else isinstance(value, int | np.integer) and not isinstance(value, bool)
-        )
-        if not fits:
-            raise InvalidArgument(
-                f"{field}[{row}] is of type {type(value).__name__}: ids are all integers or all "
-                f"strings, and {field}[0] makes them {wanted}"
-                if row
-                else f"{field}[0] must be an integer or a string, got {type(value).__name__}",
-                field=f"{field}[{row}]",
-            )
-        if first_is_text:
-            _check_text_id(value, f"{field}[{row}]")
-    if first_is_text:
-        return [str(value) for value in ids]
-    return _check_int_ids([int(value) for value in ids], field)
-
-
-def _check_text_id(value: str, where: str) -> None:
-    try:
-        size = len(value.encode())
-    except UnicodeEncodeError:
-        raise InvalidArgument(f"{where} is not valid Unicode text", field=where) from None
-    if not 1 <= size <= limits.ID_BYTES:
-        raise InvalidArgument(
-            f"{where} has {size} bytes of UTF-8, expected 1 to {limits.ID_BYTES}",
-            field=where,
-            limit=limits.ID_BYTES,
-            actual=size,
-        )
+    checked = columns.check_ids(ids, most, field)
+    if isinstance(checked, list):
+        for row, text in enumerate(checked):
+            size = len(text.encode())
+            if not 1 <= size <= limits.ID_BYTES:
+                raise InvalidArgument(
+                    f"{field}[{row}] has {size} bytes of UTF-8, expected 1 to {limits.ID_BYTES}",
+                    field=f"{field}[{row}]",
+                    reason="BAD_ID",
+                    limit=limits.ID_BYTES,
+                    actual=size,
+                )
+    return checked
 
 
 def check_unique(ids: Ids) -> None:
@@ -207,90 +120,3 @@ def check_unique(ids: Ids) -> None:
                 reason="DUPLICATE_ID",
             )
         seen[value] = row
-
-
-def check_vectors(schema: CollectionSchema, vectors: ArrayLike, count: int) -> NDArray[Any]:
-    """[count, dim] in the collection's dtype; every value finite, no zero vector under cosine."""
-    matrix = as_matrix(vectors, schema.dim, "vectors")
-    if len(matrix) != count:
-        raise InvalidArgument(
-            f"expected {count} vectors, one an id, got {len(matrix)}", field="vectors"
-        )
-    return _to_stored(schema, matrix)
-
-
-def as_matrix(vectors: ArrayLike, dim: int, field: str) -> NDArray[Any]:
-    """[n, dim] of a real numeric dtype."""
-    try:
-        matrix = np.asarray(vectors)
-    except ValueError:
-        matrix = np.empty(0, object)
-    if matrix.ndim != 2 and isinstance(vectors, Sequence) and len(vectors):
-        for row, vector in enumerate(vectors):
-            found = np.shape(vector) if not isinstance(vector, str) else ()
-            if found != (dim,):
-                raise InvalidArgument(
-                    f"{field}[{row}] must have {dim} dimensions, got shape {found}",
-                    field=f"{field}[{row}]",
-                    reason="WRONG_DIMENSION",
-                    limit=dim,
-                )
-    if matrix.dtype.kind not in "fiu" or matrix.dtype.itemsize > 8:
-        raise InvalidArgument(
-            f"{field} must be numbers, got an array of {matrix.dtype}", field=field
-        )
-    if matrix.ndim != 2 or matrix.shape[1] != dim:
-        raise InvalidArgument(
-            f"{field} must have shape (n, {dim}), got {matrix.shape}",
-            field=f"{field}[0]" if matrix.ndim == 2 and len(matrix) else field,
-            reason="WRONG_DIMENSION",
-            limit=dim,
-            actual=int(matrix.shape[1]) if matrix.ndim == 2 else None,
-            hint=f"The collection holds vectors of {dim} dimensions",
-        )
-    return matrix
-
-
-def _to_stored(schema: CollectionSchema, matrix: NDArray[Any]) -> NDArray[Any]:
-    if schema.dtype == "uint8":
-        stored = _to_bytes(matrix)
-    else:
-        with np.errstate(over="ignore"):
-            stored = np.ascontiguousarray(matrix, schema.numpy_dtype)
-        finite = np.isfinite(stored).all(axis=1)
-        if not finite.all():
-            row = int(np.argmin(finite))
-            raise InvalidArgument(
-                f"vectors[{row}] holds NaN, infinity or a number beyond {schema.dtype}",
-                field=f"vectors[{row}]",
-                reason="NOT_FINITE",
-            )
-    if schema.metric == "cosine":
-        check_not_zero(stored, "vectors[{}]")
-    return stored
-
-
-def _to_bytes(matrix: NDArray[Any]) -> NDArray[np.uint8]:
-    if matrix.dtype == np.uint8:
-        return np.ascontiguousarray(matrix)
-    fits = ((matrix >= 0) & (matrix <= 255) & (matrix == np.floor(matrix))).all(axis=1)
-    if not fits.all():
-        row = int(np.argmin(fits))
-        raise InvalidArgument(
-            f"vectors[{row}] must hold whole numbers from 0 to 255: the collection stores uint8",
-            field=f"vectors[{row}]",
-        )
-    return matrix.astype(np.uint8)
-
-
-def check_not_zero(matrix: NDArray[Any], where: str) -> None:
-    """Cosine of a zero vector is not defined."""
-    nonzero = matrix.any(axis=1)
-    if not nonzero.all():
-        row = int(np.argmin(nonzero))
-        name = where.format(row)
-        raise InvalidArgument(
-            f"{name} is all zeros, which has no direction: cosine needs one",
-            field=name,
-            reason="ZERO_VECTOR",
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, cast
@@ -11,27 +10,30 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import limits
 from ..deadline import Deadline
-from ..errors import DeadlineExceeded, InvalidArgument
+from ..errors import InvalidArgument
 from ..filters import parse_filter
 from ..results import CollectionInfo, Matches, Records, UploadReport, WriteResult
 from ..storage.catalogue import CollectionRow
 from ..storage.records import id_keys, id_kind
 from . import reads, writes
-from .batch import check_ids, check_unique, columns_of_rows, digest, ids_bytes, make_batch
+from .arguments import check_flag, check_integer, check_key
+from .batch import check_ids, check_unique, digest, ids_bytes, make_batch
+from .columns import Payload, columns_of_rows
 from .conditions import parse_condition
 from .filtering import make_test, scan_matching
-from .payload import Payload, encode_payload
+from .payload import encode_payload
+from .progress import ProgressLike, open_progress
 from .search import make_request, search
+from .sources import Source
 from .store import Store
-from .upload import ProgressLike, Upload, open_progress
-from .writes import Write
+from .upload import Upload
+from .writes import Write, result_of
 
 IdsLike = Sequence[int] | Sequence[str] | NDArray[Any]
 Filter = object
 """An expression of ``F``, the dict form, anything with ``to_dict()``, or None."""
 
 _RECORD_BYTES = 64
-_log = logging.getLogger("vecdb")
 
 
 class Collection:
@@ -86,6 +88,7 @@ class Collection:
                     field="rows",
                 )
             ids, vectors, payloads = columns_of_rows(rows)
+        check_flag("wait", wait)
         future = self.submit_upsert(
             ids,
             vectors,
@@ -94,7 +97,7 @@ class Collection:
             idempotency_key=idempotency_key,
             timeout=timeout,
         )
-        return _result(future, Deadline.after(timeout), wait=wait)
+        return result_of(future, Deadline.after(timeout), wait=wait)
 
     def submit_upsert(
         self,
@@ -142,31 +145,29 @@ class Collection:
         total: int | None = None,
         timeout: float | None = limits.UPLOAD_ACK_SECONDS,
     ) -> UploadReport:
-        """Write many records in batches of about 4 MiB; each is atomic, the whole is not.
+        """Write many records in chunks of about 4 MiB; each is atomic, the whole is not.
 
         ``vectors``: an array, or an iterable of arrays [n_i, dim] or of batches (with ``ids``,
-        ``vectors``, ``payloads``). ``ids``: row numbers if left out.
+        ``vectors``, ``payloads``). ``ids``: row numbers if left out; let them be distinct, for a
+        chunk that is written again may come after later ones.
         ``progress``: True: a bar, on a terminal; or called with (records, bytes) done.
         ``on_error``: "raise" ``UploadFailed`` (with ``report``) if a record was refused, when all
         others are stored; "collect" returns the report.
-        ``resume``: ``upload_id`` of an earlier report, with the same data: what was stored within
-        a day is not written again. ``timeout``: seconds that one batch may wait.
+        ``resume``: ``upload_id`` of an earlier report, with the same data: the chunks that were
+        acknowledged within a day are not written again.
+        ``timeout``: seconds that a chunk may take; then ``UploadFailed`` is raised in any case.
         """
+        source = Source(vectors, ids, payloads, total, warn=False)
         job = Upload(
             self.submit_upsert,
-            self._store.row(self.name).schema.row_bytes,
+            source,
+            dict(self._store.row(self.name).schema.fields),
             on_error=on_error,
             resume=resume,
             timeout=timeout,
         )
-        if len(getattr(vectors, "shape", ())) == 2:
-            total = len(vectors)  # type: ignore[arg-type]
-        bar, show = open_progress(progress, total)
-        try:
-            return job.run(cast("Iterable[Any]", vectors), ids, payloads, show)
-        finally:
-            if bar is not None:
-                bar.close()
+        with open_progress(progress, source.total) as shown:
+            return job.run(shown)
 
     def delete(
         self,
@@ -182,10 +183,11 @@ class Collection:
             given = "neither" if ids is None else "both"
             raise InvalidArgument(f"delete takes either ids or a filter; got {given}", field="ids")
         deadline = Deadline.after(timeout)
+        check_flag("wait", wait)
         row = self._store.row(self.name)
         if ids is None:
             run = self._delete_matching(row, filter, idempotency_key, deadline)
-            return _result(self._store.submit(run, _RECORD_BYTES), deadline, wait=wait)
+            return result_of(self._store.submit(run, _RECORD_BYTES), deadline, wait=wait)
         checked = check_ids(ids, limits.BATCH_RECORDS)
         keys = sorted(set(id_keys(row.number, checked)))
         write = self._write(
@@ -199,7 +201,7 @@ class Collection:
         future = self._store.submit(
             lambda group: write.run(group, apply), _RECORD_BYTES * len(keys)
         )
-        return _result(future, deadline, wait=wait)
+        return result_of(future, deadline, wait=wait)
 
     def set_payload(
         self,
@@ -216,12 +218,17 @@ class Collection:
         ``NotFound`` if one of them is not stored; then nothing is changed.
         """
         deadline = Deadline.after(timeout)
+        check_flag("wait", wait)
+        check_flag("replace", replace)
         row = self._store.row(self.name)
         checked = check_ids(ids, limits.BATCH_RECORDS)
         check_unique(checked)
         patch = encode_payload(payload, row.schema.fields, "payload")
         if not patch:
-            raise InvalidArgument("payload must be a JSON object (a dict)", field="payload")
+            got = "None" if payload is None else "no text"
+            raise InvalidArgument(
+                f"payload must be a JSON object (a dict); got {got}", field="payload"
+            )
         keys = id_keys(row.number, checked)
         word = b"replace" if replace else b"merge"
         write = self._write(
@@ -234,7 +241,7 @@ class Collection:
 
         size_bytes = len(keys) * (_RECORD_BYTES + len(patch))
         future = self._store.submit(lambda group: write.run(group, apply), size_bytes)
-        return _result(future, deadline, wait=wait)
+        return result_of(future, deadline, wait=wait)
 
     # ------------------------------------------------------------------------------- reading
 
@@ -248,9 +255,12 @@ class Collection:
     ) -> Records:
         """Records by id, in the order asked; ``missing`` tells which are not stored."""
         Deadline.after(timeout).check("reading records")
-        checked = check_ids(ids, limits.GET_RECORDS)
         return reads.get(
-            self._store, self.name, checked, with_payload=with_payload, with_vector=with_vector
+            self._store,
+            self.name,
+            check_ids(ids, limits.GET_RECORDS),
+            with_payload=check_flag("with_payload", with_payload),
+            with_vector=check_flag("with_vector", with_vector),
         )
 
     def count(self, filter: Filter = None, *, timeout: float | None = None) -> int:
@@ -275,9 +285,9 @@ class Collection:
             self.name,
             filter,
             after,
-            reads.check_limit(limit),
-            with_payload=with_payload,
-            with_vector=with_vector,
+            check_integer("limit", limit, limits.GET_RECORDS),
+            with_payload=check_flag("with_payload", with_payload),
+            with_vector=check_flag("with_vector", with_vector),
             deadline=Deadline.after(timeout),
         )
 
@@ -322,8 +332,11 @@ class Collection:
         self, vectors: ArrayLike, k: int, *, timeout: float | None, **options: Any
     ) -> list[Matches]:
         deadline = Deadline.after(timeout)
-        request = make_request(self._store.row(self.name).schema, vectors, k, **options)
-        return search(self._store, self.name, request, deadline)
+        while True:
+            request = make_request(self._store.row(self.name), vectors, k, **options)
+            found = search(self._store, self.name, request, deadline)
+            if found is not None:
+                return found
 
     def _write(
         self,
@@ -336,13 +349,9 @@ class Collection:
         """What a write has beside its records; ``content()`` is the digest of those."""
         if key is None:
             return Write(row=row, deadline=deadline, key=None, digest=b"")
-        if not isinstance(key, bytes) or not 1 <= len(key) <= limits.IDEMPOTENCY_KEY_BYTES:
-            raise InvalidArgument(
-                f"idempotency_key must be 1-{limits.IDEMPOTENCY_KEY_BYTES} bytes",
-                field="idempotency_key",
-            )
+        checked = check_key(key)
         whole = digest(row.number.to_bytes(4, "little"), content(), condition)
-        return Write(row=row, deadline=deadline, key=key, digest=whole)
+        return Write(row=row, deadline=deadline, key=checked, digest=whole)
 
     def _delete_matching(
         self, row: CollectionRow, filter: Filter, key: bytes | None, deadline: Deadline
@@ -352,39 +361,21 @@ class Collection:
         test = make_test(node, row)
         text = repr(node).encode()
         write = self._write(row, deadline, key, lambda: digest(b"delete where", text))
+        seen, found = -1, []
         with self._store.view(self.name) as view:
-            row, seen = view.row, view.state.sequence
-            found = [k for k, _, _ in scan_matching(view.transaction, row, test, deadline)]
+            if view.row.number == row.number:  # the name may have been given to another meanwhile
+                seen = view.state.sequence
+                matching = scan_matching(view.transaction, row, test, deadline)
+                found = [key for key, _, _ in matching]
 
         def apply(group: Any, state: Any) -> WriteResult:
             keys = found
             if state.sequence != seen:
                 matching = scan_matching(group.transaction, row, test, deadline)
-                keys = [k for k, _, _ in matching]
+                keys = [key for key, _, _ in matching]
             return writes.delete(group, state, row, keys)
 
         return lambda group: write.run(group, apply)
 
     def __repr__(self) -> str:
         return f"Collection({self.name!r})"
-
-
-def _result(future: Future[Any], deadline: Deadline, *, wait: bool) -> WriteResult:
-    if not wait:
-        future.add_done_callback(_log_failure)
-        return WriteResult(count=0, sequence=0)
-    try:
-        return cast(WriteResult, future.result(deadline.remaining))
-    except TimeoutError:
-        applied = not future.cancel()
-        raise DeadlineExceeded(
-            "the deadline passed before the write was synced",
-            hint="Repeat it with its idempotency key" if applied else "Raise timeout",
-            maybe_applied=applied,
-        ) from None
-
-
-def _log_failure(future: Future[Any]) -> None:
-    error = None if future.cancelled() else future.exception()
-    if error is not None:
-        _log.warning("a write with wait=False failed: %s", error)

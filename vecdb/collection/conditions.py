@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..errors import InvalidArgument, PreconditionFailed
 from ..filters import compile_filter, parse_filter
 from ..storage.transaction import Transaction
@@ -62,27 +64,31 @@ def parse_condition(condition: object, fields: Mapping[str, str]) -> Condition |
     """The condition of an ``upsert``; None where there is none."""
     if condition is None:
         return None
-    if not isinstance(condition, Mapping) or len(condition) != 1:
+    if not isinstance(condition, Mapping):
         raise _malformed(f"got {type(condition).__name__}")
+    if len(condition) != 1:
+        raise _malformed(f"got {len(condition)} of them")
     ((kind, value),) = condition.items()
     if kind in ("if_absent", "if_present"):
         if value is not True:
             raise _malformed(f"{kind} takes True")
         return Condition(kind=kind, text=kind.encode())
     if kind == "if_sequence":
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise _malformed("if_sequence takes the sequence of the record's last write")
-        return Condition(kind=kind, sequence=value, text=f"{kind} {value}".encode())
+        return Condition(kind=kind, sequence=int(value), text=f"{kind} {value}".encode())
     if kind == "filter":
         node = parse_filter(value, fields, "condition.filter")
-        test = None if node is None else compile_filter(node, fields)
+        if node is None:
+            raise _malformed("its filter is None")
+        test = compile_filter(node, fields)
         return Condition(kind=kind, test=test, text=f"{kind} {node!r}".encode())
     raise _malformed(f"{str(kind)[:40]!r} is not known")
 
 
 def _malformed(found: str) -> InvalidArgument:
     return InvalidArgument(
-        f"condition must be a dict with one of {', '.join(KINDS)}; {found}",
+        f"condition must be a dict with exactly one of {', '.join(KINDS)}; {found}",
         field="condition",
         hint="Such as {'if_absent': True}, {'if_sequence': 7} or {'filter': {'lang': 'en'}}",
     )

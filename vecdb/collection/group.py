@@ -41,6 +41,7 @@ class Group:
         self.now_us = now_us
         self.changes: dict[int, Change] = {}
         self.dropped: list[int] = []
+        self.swept = False  # nothing is left of the collections that were dropped
         self._publish = publish
         self._sequence, self._next_collection = get_counters(transaction)
         self._began = self._sequence, self._next_collection

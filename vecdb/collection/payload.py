@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from .. import limits
 from ..errors import InvalidArgument, LimitExceeded
 from ..filters import check_payload_fields
-
-Payload = Mapping[str, Any] | bytes | None
+from . import columns
+from .columns import Payload
 
 
 def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+def _parse_finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):  # written again, it would be no JSON
+        raise ValueError("a number is beyond 64-bit floating point")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_parse_finite)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def encode_payload(payload: Payload, fields: Mapping[str, str], where: str) -> bytes:
@@ -26,26 +36,9 @@ def encode_payload(payload: Payload, fields: Mapping[str, str], where: str) -> b
     Raises ``InvalidArgument`` or ``LimitExceeded`` naming ``where`` if it is not a JSON object,
     is too large or too deep, or a declared field holds a value of another type.
     """
-    if payload is None:
-        return b""
-    if isinstance(payload, bytes):
-        text = payload
-        if not text:
-            return b""
-    elif isinstance(payload, Mapping):
-        text = _dump(payload, where)
-    else:
-        raise InvalidArgument(
-            f"{where} must be a JSON object (a dict), got {type(payload).__name__}", field=where
-        )
-    if len(text) > limits.PAYLOAD_BYTES:
-        raise LimitExceeded(
-            f"{where} has {len(text)} bytes of JSON, at most {limits.PAYLOAD_BYTES} are stored",
-            field=where,
-            limit=limits.PAYLOAD_BYTES,
-            actual=len(text),
-        )
-    check_payload_fields(_load(text, where), fields, where)
+    text = columns.encode_payload(payload, where)
+    if text:
+        check_payload_fields(_load(text, where), fields, where)
     return text
 
 
@@ -55,17 +48,9 @@ def encode_payloads(
     """One text a record, or None where no payloads were given."""
     if payloads is None:
         return None
-    if isinstance(payloads, Mapping | str | bytes) or not isinstance(payloads, Sequence):
-        raise InvalidArgument(
-            f"payloads must be a sequence of dicts, got {type(payloads).__name__}",
-            field="payloads",
-        )
-    if len(payloads) != count:
-        raise InvalidArgument(
-            f"expected {count} payloads, one a record, got {len(payloads)}", field="payloads"
-        )
+    given = columns.check_payloads(payloads, count)
     return [
-        encode_payload(payload, fields, f"payloads[{row}]") for row, payload in enumerate(payloads)
+        encode_payload(payload, fields, f"payloads[{row}]") for row, payload in enumerate(given)
     ]
 
 
@@ -80,28 +65,21 @@ def merge_payload(stored: bytes, patch: bytes) -> bytes:
     return json.dumps(merged, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _dump(payload: Mapping[str, Any], where: str) -> bytes:
-    try:
-        return json.dumps(
-            dict(payload), ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        ).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidArgument(
-            f"{where} cannot be written as JSON: {error}",
-            field=where,
-            hint="Use str, int, finite float, bool, None, lists and dicts with string keys",
-        ) from error
-
-
 def _load(text: bytes, where: str) -> dict[str, Any]:
     try:
         value = _DECODER.decode(text.decode())
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()  # fails on half of a pair
     except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidArgument(f"{where} is not valid JSON: {reason}", field=where) from error
+        told = str(error)
+        if isinstance(error, RecursionError):
+            told = "nested too deeply"
+        elif isinstance(error, UnicodeEncodeError):
+            told = "half of a surrogate pair"
+        raise InvalidArgument(f"{where} is not valid JSON: {told}", field=where) from None
     if not isinstance(value, dict):
         raise InvalidArgument(
-            f"{where} must be a JSON object, got {type(value).__name__}", field=where
+            f"{where} must be a JSON object; got {type(value).__name__}", field=where
         )
     if text.count(b"[") + text.count(b"{") > limits.PAYLOAD_DEPTH:
         _check_depth(value, where)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import limits
 from ..deadline import Deadline
 from ..errors import InvalidArgument
 from ..filters import EVERYTHING, parse_filter
@@ -96,7 +95,8 @@ def describe(transaction: Transaction, row: CollectionRow, state: State) -> Coll
 
 def stats(store: Store, row: CollectionRow, state: State) -> dict[str, Any]:
     """Counters and sizes; ``tail`` is 0 bytes until something asks for the vectors."""
-    tail = store.tail_of(row).loaded
+    live = store.tail_of(row)
+    tail = None if live is None else live.loaded
     return {
         "count": state.count,
         "sequence": state.sequence,
@@ -104,21 +104,6 @@ def stats(store: Store, row: CollectionRow, state: State) -> dict[str, Any]:
         "vector_bytes": state.count * row.schema.row_bytes,
         "memory_bytes": {"tail": 0 if tail is None else tail.memory_bytes},
     }
-
-
-def check_limit(limit: object) -> int:
-    if isinstance(limit, bool) or not isinstance(limit, int | np.integer):
-        raise InvalidArgument(
-            f"limit must be an integer, got {type(limit).__name__}", field="limit"
-        )
-    if not 1 <= limit <= limits.GET_RECORDS:
-        raise InvalidArgument(
-            f"limit must be from 1 to {limits.GET_RECORDS}, got {limit}",
-            field="limit",
-            limit=limits.GET_RECORDS,
-            actual=int(limit),
-        )
-    return int(limit)
 
 
 def _key_behind(view: View, after: object) -> bytes:

@@ -17,23 +17,30 @@ from ..filters import EVERYTHING, Node, parse_filter
 from ..index.flat import Nearest, search_rows
 from ..results import Matches
 from ..schema import CollectionSchema
+from ..storage.catalogue import CollectionRow
 from ..storage.format import ID_STR
 from ..storage.records import Ids, id_keys
-from .batch import as_matrix, check_not_zero
+from . import columns
+from .arguments import check_flag, check_integer
 from .store import Store, View
 from .tail import Tail
+from .vectors import as_matrix, check_not_zero, to_dtype
 
 MODES = ("auto", "exact")
 """Every mode scores every matching vector; ``auto`` may one day choose another path."""
+
+_FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A checked search.
 
+    - ``row``: the collection that it was checked for
     - ``queries``: float32[q, dim], finite, not zero under cosine
     """
 
+    row: CollectionRow
     queries: NDArray[np.float32]
     k: int
     node: Node | None
@@ -43,7 +50,7 @@ class Request:
 
 
 def make_request(
-    schema: CollectionSchema,
+    row: CollectionRow,
     vectors: ArrayLike,
     k: object,
     *,
@@ -59,28 +66,35 @@ def make_request(
         raise InvalidArgument(
             f"mode must be one of {', '.join(MODES)}; got {str(mode)[:40]!r}", field="mode"
         )
+    schema = row.schema
     queries = _one_query(schema, vectors) if single else as_matrix(vectors, schema.dim, "vectors")
     if len(queries) > limits.QUERIES:
         raise LimitExceeded(
-            f"a search takes at most {limits.QUERIES} queries, got {len(queries)}",
+            f"a search takes at most {limits.QUERIES} queries; got {len(queries)}",
             field="vectors",
             limit=limits.QUERIES,
             actual=len(queries),
             hint="Split the call",
         )
     return Request(
+        row=row,
         queries=_as_queries(schema, queries, "vector" if single else "vectors[{}]"),
-        k=_check_k(k),
+        k=check_integer("k", k, limits.K),
         node=parse_filter(filter, schema.fields),
         min_score=_check_min_score(min_score),
-        with_payload=with_payload,
-        with_vector=with_vector,
+        with_payload=check_flag("with_payload", with_payload),
+        with_vector=check_flag("with_vector", with_vector),
     )
 
 
-def search(store: Store, name: str, request: Request, deadline: Deadline) -> list[Matches]:
-    """The answers to all queries of the request, from one view of the collection."""
+def search(store: Store, name: str, request: Request, deadline: Deadline) -> list[Matches] | None:
+    """The answers to all queries of the request, from one view of the collection.
+
+    None: the name has been given to another collection since the request was checked.
+    """
     with store.view(name, with_tail=True) as view:
+        if view.row.number != request.row.number:
+            return None
         slots = None
         if request.node is not None and request.node != EVERYTHING:
             slots = store.filters.matching_slots(
@@ -124,8 +138,8 @@ def _answers(view: View, request: Request, found: Sequence[Nearest]) -> list[Mat
     return [
         Matches(
             ids=ids[place],
-            scores=one.scores.astype(np.float32),
-            distances=one.distances.astype(np.float32),
+            scores=to_dtype(one.scores, _FLOAT32),
+            distances=to_dtype(one.distances, _FLOAT32),
             payload_bytes=None if payloads is None else payloads[place],
             vectors=tail.vectors_of(one.slots) if request.with_vector else None,
         )
@@ -146,25 +160,21 @@ def _ids_of(view: View, slots: NDArray[np.int64]) -> Ids:
 
 
 def _one_query(schema: CollectionSchema, vector: ArrayLike) -> NDArray[Any]:
-    try:
-        query = np.asarray(vector)
-    except ValueError:
-        query = np.empty(0, object)
-    if query.shape != (schema.dim,):
+    query = columns.to_query(vector, warn=False)
+    if query.shape[1] != schema.dim:
         raise InvalidArgument(
-            f"vector must have shape ({schema.dim},), got {query.shape}",
+            f"vector must have the shape ({schema.dim},); got {query.shape[1:]}",
             field="vector",
             reason="WRONG_DIMENSION",
             limit=schema.dim,
-            actual=query.shape[0] if query.ndim == 1 else None,
+            actual=query.shape[1],
             hint="For several queries use search_batch",
         )
-    return as_matrix(query[None], schema.dim, "vector")
+    return query
 
 
 def _as_queries(schema: CollectionSchema, matrix: NDArray[Any], where: str) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):
-        queries = np.ascontiguousarray(matrix, np.float32)
+    queries: NDArray[np.float32] = to_dtype(matrix, _FLOAT32)
     finite = np.isfinite(queries).all(axis=1)
     if not finite.all():
         name = where.format(int(np.argmin(finite)))
@@ -178,23 +188,18 @@ def _as_queries(schema: CollectionSchema, matrix: NDArray[Any], where: str) -> N
     return queries
 
 
-def _check_k(k: object) -> int:
-    if isinstance(k, bool) or not isinstance(k, int | np.integer):
-        raise InvalidArgument(f"k must be an integer, got {type(k).__name__}", field="k")
-    if not 1 <= k <= limits.K:
-        raise InvalidArgument(
-            f"k must be from 1 to {limits.K}, got {k}", field="k", limit=limits.K, actual=int(k)
-        )
-    return int(k)
-
-
 def _check_min_score(min_score: object) -> float | None:
     if min_score is None:
         return None
-    fits = isinstance(min_score, int | float | np.number) and not isinstance(min_score, bool)
-    if not fits or not math.isfinite(min_score):  # type: ignore[arg-type]
+    numbers = int | float | np.integer | np.floating
+    if isinstance(min_score, bool) or not isinstance(min_score, numbers):
         raise InvalidArgument(
-            f"min_score must be a finite number or None, got {str(min_score)[:40]}",
-            field="min_score",
+            f"min_score must be a number; got {type(min_score).__name__}", field="min_score"
         )
-    return float(min_score)  # type: ignore[arg-type]
+    try:
+        least = float(min_score)
+    except OverflowError:  # an int above the largest float
+        least = math.inf
+    if not math.isfinite(least):
+        raise InvalidArgument("min_score must be finite, or None for no bound", field="min_score")
+    return least

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import limits
 from ..errors import PreconditionFailed
 from ..storage.catalogue import (
     CollectionRow,
@@ -23,6 +24,7 @@ from ..storage.catalogue import (
 from ..storage.environment import Environment
 from ..storage.transaction import Transaction
 from ..storage.writer import Writer
+from .arguments import check_lookup
 from .cleaning import clean_step, needs_cleaning
 from .filtering import FilterCache
 from .group import Group
@@ -89,13 +91,14 @@ class Store:
     @contextmanager
     def view(self, name: str, *, with_tail: bool = False) -> Iterator[View]:
         """A collection, by name or alias, as the newest commit left it."""
+        check_lookup(name)
         while True:
             with self.environment.read() as transaction:
-                row = find_collection(transaction, name)
+                row = find_named(transaction, name)
                 state = None if row is None else get_state(transaction, row.number)
                 if row is None or state is None:
                     raise collection_gone(name)
-                tail = self.tail_of(row).at(transaction, state) if with_tail else None
+                tail = self._tail_in(transaction, row).at(transaction, state) if with_tail else None
                 if tail is not None or not with_tail:
                     yield View(transaction=transaction, row=row, state=state, tail=tail)
                     return
@@ -105,9 +108,22 @@ class Store:
         with self.view(name) as view:
             return view.row
 
-    def tail_of(self, row: CollectionRow) -> LiveTail:
+    def tail_of(self, row: CollectionRow) -> LiveTail | None:
+        """What holds the tail; None: nothing has asked for its vectors yet."""
         with self._lock:
-            return self._tails.setdefault(row.number, LiveTail(row))
+            return self._tails.get(row.number)
+
+    def _tail_in(self, transaction: Transaction, row: CollectionRow) -> LiveTail:
+        with self._lock:
+            found = self._tails.get(row.number)
+            if found is None:
+                # Those of collections that another process has dropped, or whose drop overtook a
+                # reader, would stay for ever.
+                gone = [n for n in self._tails if get_state(transaction, n) is None]
+                for number in gone:
+                    del self._tails[number]
+                found = self._tails[row.number] = LiveTail(row)
+            return found
 
     # ------------------------------------------------------------------------------- writing
 
@@ -132,11 +148,14 @@ class Store:
                 tail.advance(change.before.sequence, change.now.sequence, change.operations)
             if needs_cleaning(change.now):
                 self._unclean[number] = change.row
+            else:
+                self._unclean.pop(number, None)
         for number in group.dropped:
             with self._lock:
                 self._tails.pop(number, None)
             self._unclean.pop(number, None)
-            self._dropped = True
+        # Here, after the sync: a chore that failed has to be done again.
+        self._dropped = bool(group.dropped) or (self._dropped and not group.swept)
 
     # ---------------------------------------------------------------------------------- chores
 
@@ -154,14 +173,13 @@ class Store:
             return self._sweep
         if self._unclean:
             row = next(iter(self._unclean.values()))
-            return lambda group: self._clean(group, row)
+            return lambda group: clean_step(group, row)
         return None
 
     def _sweep(self, group: Group) -> None:
-        self._dropped = sweep_dropped(group.transaction, _SWEEP_KEYS)
+        group.swept = not sweep_dropped(group.transaction, _SWEEP_KEYS)
 
-    def _clean(self, group: Group, row: CollectionRow) -> None:
-        clean_step(group, row)
-        state = group.state(row.number)
-        if state is None or not needs_cleaning(state):
-            self._unclean.pop(row.number, None)
+
+def find_named(transaction: Transaction, name: str) -> CollectionRow | None:
+    """The collection of that name or alias, whatever text it is."""
+    return find_collection(transaction, name) if limits.NAME.fullmatch(name) else None

@@ -5,16 +5,18 @@ Each reads and checks first and changes afterwards, so one that is refused leave
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import limits
 from ..deadline import Deadline
-from ..errors import InvalidArgument, LimitExceeded, NotFound
+from ..errors import DeadlineExceeded, InvalidArgument, LimitExceeded, NotFound
 from ..results import WriteResult
 from ..storage import format
 from ..storage.catalogue import CollectionRow, State
@@ -29,6 +31,7 @@ from .payload import merge_payload
 _KIND_WORDS = {format.ID_INT: "integers", format.ID_STR: "strings"}
 _NO_VECTORS = np.empty((0, 0), np.float32)
 _NO_IDS = np.empty(0, np.int64)
+_log = logging.getLogger("vecdb")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,28 @@ class Write:
         put_answer(group.transaction, self.key, self.digest, answer, group.now_us)
         expire_answers(group.transaction, group.now_us - int(limits.IDEMPOTENCY_SECONDS * 1e6))
         return result
+
+
+def result_of(future: Future[Any], deadline: Deadline, *, wait: bool) -> WriteResult:
+    """What a queued write answers; at once, and without knowing, where ``wait`` is False."""
+    if not wait:
+        future.add_done_callback(_log_failure)
+        return WriteResult(count=0, sequence=0)
+    try:
+        return cast(WriteResult, future.result(deadline.remaining))
+    except TimeoutError:
+        applied = not future.cancel()
+        raise DeadlineExceeded(
+            "the deadline passed before the write was synced",
+            hint="Repeat it with its idempotency key" if applied else "Raise timeout",
+            maybe_applied=applied,
+        ) from None
+
+
+def _log_failure(future: Future[Any]) -> None:
+    error = None if future.cancelled() else future.exception()
+    if error is not None:
+        _log.warning("a write with wait=False failed: %s", error)
 
 
 def upsert(
@@ -182,7 +207,7 @@ def check_id_kind(state: State, kind: int, field: str) -> None:
 
 def collection_gone(name: str) -> NotFound:
     return NotFound(
-        f"there is no collection or alias {name!r}",
+        f"there is no collection or alias {name[:128]!r}",
         field="name",
         reason="NO_COLLECTION",
         hint="collections() lists what there is",

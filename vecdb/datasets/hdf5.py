@@ -1,4 +1,8 @@
-"""HDF5 as ann-benchmarks writes it: train, test, neighbors, distances, and what they mean."""
+"""HDF5 as ann-benchmarks writes it: train, test, neighbors, distances, and what they mean.
+
+The library behind h5py may crash on a file that somebody damaged on purpose: what is checked here
+are cut files, wrong shapes and links to other files, so take HDF5 from sources that you trust.
+"""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ def _parse(path: Path, number: int, line: bytes) -> Record:
 def _reason(error: Exception) -> str:
     """Without a word of the content."""
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at column {error.colno}"
+        return f"{error.msg} at character {error.pos + 1}"
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 at byte {error.start}"
     return "nested too deeply" if isinstance(error, RecursionError) else str(error)

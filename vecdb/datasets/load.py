@@ -76,10 +76,7 @@ def load_dataset(
     path = _existing(path)
     columns = _columns(vector_column, id_column, payload_columns)
     _check_max_n(max_n)
-    if format == "auto":
-        chosen = sniff_format(path, cropped=max_n is not None)
-    else:
-        chosen = check_format(format, FORMATS)
+    chosen = sniff_format(path) if format == "auto" else check_format(format, FORMATS)
     _check_columns(chosen, columns)
     if path.is_dir() != (chosen in FOLDERS) and not (chosen == "idx" and path.is_file()):
         found = "a folder" if path.is_dir() else "a file"
@@ -120,7 +117,7 @@ def _existing(path: PathLike) -> Path:
         raise InvalidArgument(
             f"path must name a file or folder; got {type(path).__name__}", field="path"
         ) from None
-    with reading(found):
+    with reading(found, ValueError):  # a path that holds a zero byte
         mode = found.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise bad_file(found, "expected a file or a folder, found neither (a pipe or a device)")

@@ -88,7 +88,7 @@ def map_npy(path: Path) -> NDArray[Any]:
 
 def load_npz(path: Path, columns: Columns) -> Dataset:
     """One matrix of an archive, read in order; ids, queries and truth by their names."""
-    with reading(path, RuntimeError), zipfile.ZipFile(path) as archive:
+    with reading(path, RuntimeError, ValueError), zipfile.ZipFile(path) as archive:
         _check_end(path, len(archive.comment))
         headers = {
             name.removesuffix(".npy"): _member_header(path, archive, name)
@@ -174,6 +174,8 @@ def _check_end(path: Path, comment: int) -> None:
 
 
 def _member_header(path: Path, archive: zipfile.ZipFile, name: str) -> Header:
+    if archive.getinfo(name).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise bad_file(path, f"expected {name} stored or deflated, as numpy writes it")
     with archive.open(name) as stream:
         header = _read_header(path, cast(BinaryIO, stream))
     size = archive.getinfo(name).file_size

@@ -167,7 +167,9 @@ def _open(path: Path) -> Iterator[Any]:
     pq = import_optional("pyarrow.parquet", "parquet")
     with (
         reading(path, pa.ArrowException, ValueError, OverflowError),
-        pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
+        pq.ParquetFile(
+            path, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+        ) as file,
     ):
         yield file
 

@@ -58,13 +58,11 @@ _BEGINNINGS = (
 _PACKED = ("idx", "jsonl")
 
 
-def sniff_format(path: Path, *, cropped: bool = False) -> str:
-    """One of ``FORMATS``; ``cropped``: the file may be shorter than its header says."""
+def sniff_format(path: Path) -> str:
+    """One of ``FORMATS``."""
     if path.is_dir():
         return folder_format(path)
-    found = _format_of_name(path) or _format_of_beginning(path)
-    if found is None:
-        found = _format_of_size(path, cropped=cropped)
+    found = _format_of_name(path) or _format_of_beginning(path) or _format_of_size(path)
     if found not in FORMATS:
         raise _not_one_of(path, found, FORMATS)
     return found
@@ -121,11 +119,11 @@ def _format_of_beginning(path: Path) -> str | None:
     return next((format for magic, format in _BEGINNINGS if head.startswith(magic)), None)
 
 
-def _format_of_size(path: Path, *, cropped: bool) -> str:
+def _format_of_size(path: Path) -> str:
     named = BY_ARITHMETIC.get(_suffix(path))
     fitting = bigann.fitting_layouts(path)
-    if named is not None and (named in fitting or (cropped and not fitting)):
-        return named
+    if named in fitting:
+        return str(named)
     if _is_idx(path):
         fitting.append("idx")
     if not fitting and named is None and _begins_as_object(path):

@@ -83,6 +83,21 @@ class Transaction:
                     return
                 yield key, unseal(table, key, stored)
 
+    def scan_damaged(
+        self, table: str, count: Callable[[], object]
+    ) -> Iterator[tuple[bytes, DataCorruption]]:
+        """(key, error) of the values that are not what was written.
+
+        ``count`` is called for each value, damaged or not.
+        """
+        with self._lmdb.cursor(self._tables[table]) as cursor:
+            for key, stored in cursor.iternext(keys=True, values=True):
+                count()
+                try:
+                    unseal(table, key, stored)
+                except DataCorruption as error:
+                    yield key, error
+
     def entries(self, table: str) -> int:
         """How many keys the table holds."""
         return int(self._lmdb.stat(self._tables[table])["entries"])

@@ -1,0 +1,125 @@
+"""The disk format as literals: to change one of these is to change the format."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from vecdb.storage import document, format
+from vecdb.storage.checksum import seal_parts
+from vecdb.storage.files import DATA_FILE, LMDB_LOCK_FILE, LOCK_FILE, WITNESS_FILE
+from vecdb.storage.operations import put_upsert
+
+FIELDS = {
+    "FORMAT": "magic 0 4, version 4 4, database_id 8 16, created_us 24 8, reserved 32 8, end 40",
+    "COUNTERS": "sequence 0 8, next_collection 8 4, reserved 12 4, end 16",
+    "COLLECTION": "number 0 4, reserved 4 4, created_us 8 8, end 16",
+    "STATE": (
+        "sequence 0 8, next_slot 8 8, count 16 8, first_slot 24 8, trimmed 32 8, id_kind 40 1, "
+        "reserved 41 7, end 48"
+    ),
+    "RECORD": "slot 0 8, sequence 8 8, end 16",
+    "OPERATION": (
+        "kind 0 1, id_kind 1 1, reserved 2 2, count 4 4, retired 8 4, id_bytes 12 4, "
+        "vector_bytes 16 8, first_slot 24 8, end 32"
+    ),
+    "KEY": "digest 0 16, created_us 16 8, sequence 24 8, count 32 8, end 40",
+    "WITNESS": (
+        "magic 0 4, reserved 4 4, sequence 8 8, transaction 16 8, meta_checksum 24 4, "
+        "checksum 28 4, end 32"
+    ),
+}
+SIGNED = {"created_us"}
+TABLES = (
+    "database collections aliases states dropped records payloads operations keys key_times"
+).split()
+
+
+def described(dtype: np.dtype) -> str:
+    parts = [f"{name} {dtype.fields[name][1]} {dtype[name].itemsize}" for name in dtype.names]
+    return ", ".join([*parts, f"end {dtype.itemsize}"])
+
+
+class Recorder:
+    """Stands in for a transaction: keeps what would be stored."""
+
+    def __init__(self):
+        self.stored = {}
+
+    def put_parts(self, table, key, parts):
+        self.stored[table, key] = seal_parts(table, key, parts)
+
+
+def format_text() -> str:
+    return document.FORMAT_MD.read_text(encoding="utf-8")
+
+
+def test_fields_lie_where_they_have_always_been():
+    assert {name: described(dtype) for name, dtype in format.DTYPES.items()} == FIELDS
+
+
+def test_numbers_are_little_endian_and_unsigned_but_for_times():
+    for dtype in format.DTYPES.values():
+        for name in dtype.names:
+            assert dtype[name].newbyteorder("<") == dtype[name]
+            assert dtype[name].kind in ("i" if name in SIGNED else "uV")
+
+
+def test_constants_have_never_been_renumbered():
+    assert format.MAGIC.to_bytes(4, "little") == b"VDB1"
+    assert (format.VERSION, format.CHECKSUM_BYTES) == (1, 4)
+    assert (format.ID_NONE, format.ID_INT, format.ID_STR) == (0, 1, 2)
+    assert (format.OP_UPSERT, format.OP_DELETE) == (1, 2)
+    assert list(format.TABLES) == TABLES
+    assert (format.FORMAT_KEY, format.COUNTERS_KEY) == (b"format", b"counters")
+
+
+def test_keys_are_packed_as_ever():
+    assert format.NUMBER.pack(1).hex() == "00000001"
+    assert format.INT_KEY.pack(1, -1 + format.INT_BIAS).hex() == "000000017fffffffffffffff"
+    assert format.OPERATION_KEY.pack(1, 2, 3).hex() == "00000001000000000000000200000003"
+    assert format.KEY_TIME.pack(2).hex() == "0000000000000002"
+    assert format.RECORD_VALUE.size == format.RECORD.itemsize
+    assert (DATA_FILE, WITNESS_FILE) == ("data.mdb", "witness")
+    assert (LMDB_LOCK_FILE, LOCK_FILE) == ("lock.mdb", "vecdb.lock")
+
+
+def test_document_has_the_tables_that_the_dtypes_give():
+    text = format_text()
+    assert document.fill_tables(text) == text, "run: python -m vecdb.storage.document"
+
+
+def test_document_has_a_table_of_every_dtype():
+    assert sorted(document.tables_named(format_text())) == sorted(format.DTYPES)
+
+
+def test_document_shows_offsets_sizes_and_comments():
+    text = document.fill_tables(
+        "<!-- table OPERATION: made by vecdb.storage.document -->\nold\n<!-- end -->"
+    )
+    assert "old" not in text
+    assert "| 12 | unsigned | 4 | id_bytes | length of the ids that follow |" in text
+    assert "| 2 | bytes | 2 | reserved | zero |" in text
+    assert "| 32 | | | | end |" in text
+
+
+def test_document_names_every_table_of_lmdb():
+    text = format_text()
+    assert [table for table in format.TABLES if f"`{table}`" not in text] == []
+
+
+def test_example_in_the_document_is_what_is_stored():
+    block = re.search(r"```\n(key .*?)```", format_text(), re.DOTALL)[1]
+    key, *value = [bytes.fromhex(line[7:54]) for line in block.splitlines()]
+    recorder = Recorder()
+    put_upsert(
+        recorder,
+        1,
+        1,
+        first_slot=0,
+        ids=np.array([7, -1]),
+        vectors=np.array([[1, 0], [0, 2]], np.float32),
+        retired=np.empty(0, np.uint64),
+    )
+    assert recorder.stored == {("operations", key): b"".join(value)}
