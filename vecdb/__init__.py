@@ -5,24 +5,42 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from . import errors, limits, results
-from .filters import F
+from . import errors, limits
 
 if TYPE_CHECKING:
+    from . import results
     from .database import Database
+    from .filters import F
+
+    __version__: str
 
 __all__ = ["F", "errors", "limits", "open", "results", "warm"]
 
-try:
-    __version__ = version("vecdb-engine")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+unknown"
+
+def __getattr__(name: str) -> Any:
+    """What takes numpy, or the disk, to load: the command line starts without it."""
+    if name == "results":
+        return importlib.import_module(".results", __name__)
+    if name == "F":
+        return importlib.import_module(".filters", __name__).F
+    if name == "__version__":
+        return _version()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("vecdb-engine")
+    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        return "0+unknown"
 
 
 def open(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def fill(rng):
             {"group": row % 7, "tag": f"t{row % 3}"} if row % 4 else None for row in range(count)
         ]
         edges = [0, count // 3, count // 2, count]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             for turn in (vectors[::-1], vectors):
                 part = slice(start, end)
                 done = docs.upsert(ids[part], turn[part], payloads[part])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ def stored(docs):
 
 def cut(vectors, *edges):
     bounds = [0, *edges, len(vectors)]
-    return [vectors[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [vectors[start:end] for start, end in pairwise(bounds)]
 
 
 def reused(vectors, rows=500):

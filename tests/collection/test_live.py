@@ -1,0 +1,163 @@
+"""The newest tail: loaded when needed, carried forward, begun again where it fell behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vecdb.collection.live import LiveTail, apply_operations
+from vecdb.collection.tail import Tail
+from vecdb.storage.operations import Operation
+from vecdb.storage.operations import scan_operations as scan
+
+ONE = np.ones((1, 4), np.float32)
+
+
+@pytest.fixture
+def look(docs):
+    """What a fresh transaction sees: (transaction, row, state)."""
+
+    class Look:
+        def __enter__(self):
+            self._view = docs._store.view("docs")
+            view = self._view.__enter__()
+            return view.transaction, view.row, view.state
+
+        def __exit__(self, *error):
+            self._view.__exit__(*error)
+
+    return Look
+
+
+@pytest.fixture
+def live(look):
+    with look() as (_, row, _):
+        return LiveTail(row)
+
+
+def replayed(look):
+    """The tail as a replay of everything that is stored gives it: slot -> (id, vector)."""
+    with look() as (transaction, row, state):
+        return content(LiveTail(row).at(transaction, state))
+
+
+def content(tail):
+    found = {}
+    for rows in tail.rows:
+        for row in rows.matching().tolist():
+            slot = rows.first + row
+            (id,) = tail.ids_of(np.array([slot]))
+            found[slot] = (id, rows.vectors[row].tolist())
+    return found
+
+
+def test_tail_is_loaded_by_the_first_who_asks(docs, live, look):
+    docs.upsert([1, 2], np.tile(ONE, (2, 1)))
+    assert live.loaded is None
+    with look() as (transaction, _, state):
+        tail = live.at(transaction, state)
+    assert live.loaded is tail
+    assert tail.sequence == docs.describe().sequence
+    assert sorted(id for id, _ in content(tail).values()) == [1, 2]
+
+
+def test_tail_catches_up_with_what_was_committed_since(docs, live, look, rng):
+    with look() as (transaction, _, state):
+        assert live.at(transaction, state).live == 0
+    for turn in range(6):
+        docs.upsert([turn, turn + 1], rng.standard_normal((2, 4)).astype(np.float32))
+        docs.delete([turn])
+        docs.set_payload([turn + 1], {"group": turn})
+        before = live.loaded
+        with look() as (transaction, _, state):
+            tail = live.at(transaction, state)
+        assert tail.sequence > before.sequence
+        assert content(tail) == replayed(look)
+
+
+def test_older_transaction_is_told_to_begin_again(docs, live, look):
+    docs.upsert([1], ONE)
+    with look() as (transaction, _, old):
+        live.at(transaction, old)
+    docs.upsert([2], ONE)
+    with look() as (transaction, _, state):
+        live.at(transaction, state)
+        assert live.at(transaction, old) is None
+        assert live.at(transaction, state) is live.loaded
+
+
+def test_writer_carries_a_loaded_tail_forward(docs, live, look):
+    docs.upsert([1], ONE)
+    with look() as (transaction, row, state):
+        live.at(transaction, state)
+    before = state.sequence
+    docs.upsert([2], ONE)
+    with look() as (transaction, row, state):
+        done = list(scan(transaction, row.number, row.schema, before))
+    live.advance(before, state.sequence, done)
+    assert live.loaded.sequence == state.sequence
+    assert content(live.loaded) == replayed(look)
+
+
+def test_tail_at_another_write_is_left_to_the_readers(docs, live, look):
+    docs.upsert([1], ONE)
+    with look() as (transaction, row, state):
+        done = list(scan(transaction, row.number, row.schema))
+        live.advance(0, state.sequence, done)
+        assert live.loaded is None  # not loaded
+        tail = live.at(transaction, state)
+        live.advance(state.sequence + 5, state.sequence + 6, done)
+        live.advance(state.sequence - 1, state.sequence, done)
+    assert live.loaded is tail
+
+
+def test_tail_behind_what_was_trimmed_starts_over(docs, live, look, rng):
+    ids = np.arange(2_000)
+    docs.upsert(ids, rng.standard_normal((2_000, 4)).astype(np.float32))
+    with look() as (transaction, _, state):
+        stale = live.at(transaction, state)
+    for turn in range(500):
+        docs.upsert(ids[1:], rng.standard_normal((1_999, 4)).astype(np.float32))
+        with look() as (_, _, state):
+            if state.trimmed > stale.sequence:
+                break
+    assert state.trimmed > stale.sequence, "nothing was trimmed"
+    with look() as (transaction, _, state):
+        tail = live.at(transaction, state)
+    assert content(tail) == replayed(look)
+    assert sorted(id for id, _ in content(tail).values()) == ids.tolist()
+    assert content(stale)[0] == (0, docs.get([0], with_vector=True).vectors[0].tolist())
+
+
+def test_operations_together_give_what_they_give_one_by_one(docs, look, rng):
+    for turn in range(30):
+        count = int(rng.integers(1, 6))
+        ids = rng.permutation(12)[:count]
+        docs.upsert(ids, rng.standard_normal((count, 4)).astype(np.float32))
+        if turn % 4 == 0:
+            docs.delete(rng.permutation(12)[:3])
+    with look() as (transaction, row, _):
+        operations = list(scan(transaction, row.number, row.schema))
+    one_by_one = Tail(schema=row.schema)
+    for operation in operations:
+        one_by_one = apply_operations(one_by_one, [operation])
+    together = apply_operations(Tail(schema=row.schema), operations)
+    assert content(one_by_one) == content(together) == replayed(look)
+
+
+def test_operations_with_a_gap_between_their_slots_are_kept_apart(look):
+    with look() as (_, row, _):
+        schema = row.schema
+    made = [
+        Operation(
+            sequence=number,
+            first_slot=first,
+            ids=np.arange(first, first + 2),
+            vectors=np.full((2, 4), first, np.float32),
+            retired=np.empty(0, np.uint64),
+        )
+        for number, first in enumerate((0, 2, 10, 12, 20), 1)
+    ]
+    tail = apply_operations(Tail(schema=schema), made)
+    assert sorted(content(tail)) == [0, 1, 2, 3, 10, 11, 12, 13, 20, 21]
+    assert {slot: id for slot, (id, _) in content(tail).items()} == {s: s for s in content(tail)}
