@@ -52,6 +52,9 @@ NAMES = {
 DROPPED = ("async", "await")
 SENTENCES = {
     "One event loop at a time.": "Safe in any number of threads.",
+    "Close it before a fork, which asyncio does not survive.": (
+        "A forked child opens a channel of its own."
+    ),
     "over the network, for asyncio.": "over the network.",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -26,7 +27,8 @@ class AsyncClient:
     """A database behind a server.
 
     The channel opens on the first call. One event loop at a time.
-    A forked child opens a channel of its own; pickling and copying carry the settings only.
+    Close it before a fork, which asyncio does not survive.
+    Pickling and copying carry the settings only.
 
     - ``address``: "host:port"
     - ``api_key``: sent with every call, never shown
@@ -115,6 +117,9 @@ class AsyncClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)  # a shared channel would be closed with either
 
     def __repr__(self) -> str:
         return f"AsyncClient({self.address!r})"

@@ -79,7 +79,7 @@ class Caller:
         """
         try:
             self._upload(job, Retry(ack_seconds or limits.UPLOAD_ACK_SECONDS), progress)
-        except Exception as error:
+        except BaseException as error:  # an interrupt above all
             job.annotate(error)
             raise
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -27,7 +28,8 @@ class Client:
     """A database behind a server.
 
     The channel opens on the first call. Safe in any number of threads.
-    A forked child opens a channel of its own; pickling and copying carry the settings only.
+    A forked child opens a channel of its own.
+    Pickling and copying carry the settings only.
 
     - ``address``: "host:port"
     - ``api_key``: sent with every call, never shown
@@ -116,6 +118,9 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)  # a shared channel would be closed with either
 
     def __repr__(self) -> str:
         return f"Client({self.address!r})"

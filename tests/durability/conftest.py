@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +50,17 @@ class Servers:
         assert ready, self.log.read_text()
         self.address = ready[1]
         return self.address
+
+    def succeed(self) -> threading.Thread:
+        """Start another as soon as this one has killed itself; join the thread to wait for it."""
+
+        def start_again() -> None:
+            assert self.wait() == -signal.SIGKILL
+            self.start()
+
+        successor = threading.Thread(target=start_again)
+        successor.start()
+        return successor
 
     def kill(self) -> None:
         """SIGKILL; returns when the process has gone."""

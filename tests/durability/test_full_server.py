@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import grpc
 import numpy as np
 import pytest
 
 from vecdb.testing.faults import tiny_disk, why_no_tiny_disk
-from vecdb_client import Client, calls, errors, limits
+from vecdb_client import Client, calls, errors, limits, requests
 
+RESOURCE_EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 DIM = 64
 DISK_BYTES = 3 * 1024 * 1024
 UPLOAD_ROWS = 2 * DISK_BYTES // (4 * DIM)
@@ -63,6 +65,14 @@ def fill(docs, rows: int) -> tuple[int, errors.LimitExceeded]:
     raise AssertionError("the disk is not full")
 
 
+def code_of_refusal(address: str, batch: dict) -> grpc.StatusCode:
+    """What a client in another language would see."""
+    request = requests.upsert("docs", **batch, rows=None, condition=None, wait=True)
+    with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(request.path)(request.data, timeout=60.0)
+    return caught.value.code()
+
+
 def require_stored(docs, batches: int, rows: int, *, deleted: int = 0) -> None:
     """Exactly these batches are stored, but for the first ids, and a search finds the last."""
     made = [make_batch(number, rows) for number in range(batches)]
@@ -82,6 +92,7 @@ def test_full_disk_refuses_writes_and_nothing_else(docs, disk, servers, rows):
     assert (refusal.reason, refusal.retry_after) == ("DISK_FULL", 1.0)
     assert not refusal.maybe_applied
     assert "no space left" in refusal.message
+    assert code_of_refusal(servers.address, make_batch(stored, rows)) is RESOURCE_EXHAUSTED
     require_stored(docs, stored, rows)
     assert docs.count({"batch": stored - 1}) == rows
     assert len(docs.scroll({"batch": 0}, limit=rows)) == rows

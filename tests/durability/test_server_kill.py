@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import threading
 
 import numpy as np
@@ -24,27 +23,23 @@ def make_rows() -> tuple[np.ndarray, list[dict[str, int]]]:
 
 
 class KillAtRows:
-    """Progress of an upload that kills the server at certain records, and starts it again."""
+    """Progress of an upload that kills the server once so many records are stored.
 
-    def __init__(self, servers, *rows: int) -> None:
+    The next server is started beside the upload, which meets a port where nobody listens meanwhile.
+    """
+
+    def __init__(self, servers, rows: int, after: threading.Thread) -> None:
         self._servers = servers
-        self._rows = list(rows)
-        self._starting: list[threading.Thread] = []
+        self._rows = rows
+        self._after = after
+        self.successor: threading.Thread | None = None
 
     def __call__(self, records: int, size: int) -> None:
-        if self._rows and records >= self._rows[0]:
-            del self._rows[0]
-            self.join()
+        if self.successor is None and records >= self._rows:
+            self._after.join()
             self._servers.kill()
-            # Beside the upload, which meets a port where nobody listens meanwhile.
-            self._starting.append(threading.Thread(target=self._servers.start))
-            self._starting[-1].start()
-
-    def join(self) -> int:
-        """Wait until the last server serves; how many were killed."""
-        for thread in self._starting:
-            thread.join()
-        return len(self._starting)
+            self.successor = threading.Thread(target=self._servers.start)
+            self.successor.start()
 
 
 def require_each_row_once(client: Client, report, vectors, payloads) -> None:
@@ -63,11 +58,14 @@ def require_each_row_once(client: Client, report, vectors, payloads) -> None:
 def test_upload_carries_on_when_its_server_is_killed_and_started_again(servers, monkeypatch):
     monkeypatch.setattr(limits, "UPLOAD_CHUNK_BYTES", 64 * 1024)
     vectors, payloads = make_rows()
-    with Client(servers.start()) as client:
+    # The first server dies with chunks synced and not acknowledged, the second at any moment.
+    address = servers.start(dies_at="write synced", strike=3)
+    kill = KillAtRows(servers, ROWS * 5 // 6, after=servers.succeed())
+    with Client(address) as client:
         docs = client.create_collection("docs", dim=DIM, metric="l2")
-        kills = KillAtRows(servers, 1, ROWS // 2)
-        report = docs.upload(vectors, payloads=payloads, progress=kills, timeout=PATIENCE_SECONDS)
-        assert kills.join() == 2
+        report = docs.upload(vectors, payloads=payloads, progress=kill, timeout=PATIENCE_SECONDS)
+        assert kill.successor is not None
+        kill.successor.join()
         assert report.retries >= 2
         require_each_row_once(client, report, vectors, payloads)
 
@@ -75,20 +73,20 @@ def test_upload_carries_on_when_its_server_is_killed_and_started_again(servers, 
 def test_asyncio_upload_carries_on_when_its_server_is_killed(servers, monkeypatch):
     monkeypatch.setattr(limits, "UPLOAD_CHUNK_BYTES", 64 * 1024)
     vectors, payloads = make_rows()
-    kills = KillAtRows(servers, ROWS // 3)
+    address = servers.start(dies_at="write synced", strike=3)
+    successor = servers.succeed()
 
     async def upload():
-        async with AsyncClient(servers.address) as client:
+        async with AsyncClient(address) as client:
             docs = await client.create_collection("docs", dim=DIM, metric="l2")
             return await docs.upload(
-                vectors, payloads=payloads, progress=kills, timeout=PATIENCE_SECONDS
+                vectors, payloads=payloads, progress=False, timeout=PATIENCE_SECONDS
             )
 
-    servers.start()
     report = asyncio.run(upload())
-    assert kills.join() == 1
+    successor.join()
     assert report.retries >= 1
-    with Client(servers.address) as client:
+    with Client(address) as client:
         require_each_row_once(client, report, vectors, payloads)
 
 
@@ -99,19 +97,11 @@ def test_asyncio_upload_carries_on_when_its_server_is_killed(servers, monkeypatc
 def test_upsert_whose_answer_was_lost_is_repeated_and_not_applied_twice(servers, point, applied):
     strike = 2 + (point == "write noted")  # after that of the open, and of the collection
     address = servers.start(dies_at=point, strike=strike)
-    ended = []
-
-    def start_again() -> None:
-        ended.append(servers.wait())
-        servers.start()
-
-    successor = threading.Thread(target=start_again)
-    successor.start()
+    successor = servers.succeed()
     with Client(address, timeout=PATIENCE_SECONDS) as client:
         docs = client.create_collection("docs", dim=2)
         result = docs.upsert([1, 2, 3], np.eye(3, 2, dtype=np.float32) + 1)
         successor.join()
-        assert ended == [-signal.SIGKILL]
         assert (result.count, result.replayed) == (3, applied)
         assert docs.count() == 3
         assert docs.describe().sequence == result.sequence == 1
@@ -120,8 +110,7 @@ def test_upsert_whose_answer_was_lost_is_repeated_and_not_applied_twice(servers,
 @pytest.mark.parametrize("kind", ["delete", "set_payload"])
 def test_other_writes_are_not_applied_twice_either(servers, kind):
     address = servers.start(dies_at="write synced", strike=3)
-    successor = threading.Thread(target=lambda: (servers.wait(), servers.start()))
-    successor.start()
+    successor = servers.succeed()
     with Client(address, timeout=PATIENCE_SECONDS) as client:
         docs = client.create_collection("docs", dim=2)
         docs.upsert([1, 2, 3], np.eye(3, 2, dtype=np.float32) + 1)

@@ -37,6 +37,7 @@ from .lmdb_errors import (
     has_no_room,
     too_large,
     translated,
+    was_cut_short,
 )
 from .lmdb_errors import DiskFull as DiskFull  # what ``write`` raises
 from .structure import check_small_file
@@ -269,7 +270,8 @@ class Environment:
         # A write of the meta page that failed ends the environment; only then may the commit be
         # on the disk all the same.
         ended = self._has_ended()
-        if has_no_room(error) and not ended:
+        no_room = has_no_room(error) or was_cut_short(error, self.directory)
+        if no_room and not ended:
             self._lmdb.reader_check()  # a reader that was killed holds pages back
             return disk_full(self.directory)
         # After a failed sync the kernel may have dropped what it could not write, and LMDB would
@@ -319,7 +321,10 @@ class Environment:
         return self._failed
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of the file and of the map, and how many readers there have been at once."""
+        """Bytes of the file and of the map, and how many readers there have been at once.
+
+        Not to be called inside ``read``.
+        """
         with self._gate.together(), translated(self.directory):
             self.check_usable()
             info = self._lmdb.info()

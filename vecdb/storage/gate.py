@@ -8,17 +8,18 @@ from contextlib import contextmanager
 
 
 class Gate:
-    """Those who come while one waits to be alone wait behind it, so do not enter twice."""
+    """Those who come while one wants to be alone wait behind it, so do not enter twice."""
 
     def __init__(self) -> None:
+        self._alone = threading.Lock()  # Taken before self._condition.
         self._condition = threading.Condition()
-        self._inside = 0  # Guarded by self._condition; -1: one is alone.
-        self._waiting = 0  # Guarded by self._condition.
+        self._inside = 0  # Guarded by self._condition.
+        self._wanted = False  # Written under self._alone.
 
     @contextmanager
     def together(self) -> Iterator[None]:
         with self._condition:
-            while self._inside < 0 or self._waiting:
+            while self._wanted:
                 self._condition.wait()
             self._inside += 1
         try:
@@ -31,18 +32,15 @@ class Gate:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        with self._condition:
-            self._waiting += 1
+        with self._alone:
+            # Before the condition's lock: threads that come and go would let it starve there.
+            self._wanted = True
             try:
-                while self._inside != 0:
-                    self._condition.wait()
-                self._inside = -1
-            finally:  # an interrupt may end the wait
-                self._waiting -= 1
-                self._condition.notify_all()
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._inside = 0
-                self._condition.notify_all()
+                with self._condition:
+                    while self._inside:
+                        self._condition.wait()
+                yield
+            finally:
+                with self._condition:
+                    self._wanted = False
+                    self._condition.notify_all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ DAMAGE = (
 
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_ROOM_BYTES = 64 * 1024
 
 
 class DiskFull(LimitExceeded):
@@ -45,6 +47,17 @@ class DiskFull(LimitExceeded):
 def has_no_room(error: BaseException) -> bool:
     """Whether the disk, or the user's share of it, is full (an error of LMDB or the system)."""
     return getattr(error, "code", getattr(error, "errno", None)) in _NO_ROOM
+
+
+def was_cut_short(error: BaseException, directory: Path) -> bool:
+    """Whether a write ended at the end of the disk's room: LMDB reports that as an I/O error.
+
+    Such a write leaves no room behind it. An I/O error with room left is a failing disk.
+    """
+    if getattr(error, "code", None) != errno.EIO:
+        return False
+    room = os.statvfs(directory)
+    return room.f_bavail * room.f_frsize < _NO_ROOM_BYTES
 
 
 def disk_full(directory: Path) -> DiskFull:
