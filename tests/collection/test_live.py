@@ -116,7 +116,7 @@ def test_tail_behind_what_was_trimmed_starts_over(docs, live, look, rng):
     docs.upsert(ids, rng.standard_normal((2_000, 4)).astype(np.float32))
     with look() as (transaction, _, state):
         stale = live.at(transaction, state)
-    for turn in range(500):
+    for _ in range(500):
         docs.upsert(ids[1:], rng.standard_normal((1_999, 4)).astype(np.float32))
         with look() as (_, _, state):
             if state.trimmed > stale.sequence:

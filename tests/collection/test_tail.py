@@ -28,9 +28,7 @@ def fill(*counts, texts=False):
     for count in counts:
         first = tail.size
         ids = np.arange(first, first + count) * 10
-        tail = tail.append(
-            first, [f"r{id}" for id in ids] if texts else ids, vectors(first, count)
-        )
+        tail = tail.append(first, [f"r{id}" for id in ids] if texts else ids, vectors(first, count))
     return tail
 
 

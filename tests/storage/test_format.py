@@ -31,9 +31,18 @@ FIELDS = {
     ),
 }
 SIGNED = {"created_us"}
-TABLES = (
-    "database collections aliases states dropped records payloads operations keys key_times"
-).split()
+TABLES = [
+    "database",
+    "collections",
+    "aliases",
+    "states",
+    "dropped",
+    "records",
+    "payloads",
+    "operations",
+    "keys",
+    "key_times",
+]
 
 
 def described(dtype: np.dtype) -> str:
