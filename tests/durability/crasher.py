@@ -58,7 +58,7 @@ class Era:
     def settle(self, rng: random.Random, tally: Tally, *, deeply: bool) -> None:
         """Reopen and compare; ``deeply``: run the checker before, and sweep to the end."""
         tally.acknowledged += self.oracle.read()
-        if deeply and (self.directory / "data.mdb").exists():
+        if deeply and self.oracle.shapes:  # else it may have been killed before it was made
             check_files(self.directory)
         with vecdb.open(self.directory) as db:
             audit(db, self.oracle, rng, tally)

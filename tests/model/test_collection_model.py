@@ -31,6 +31,7 @@ from vecdb.testing.model import Model
 DAY_SECONDS = 24 * 3600.0
 DIM = 5
 LANGS = ("de", "en", None)
+FIELDS = {"lang": "keyword", "year": "int"}
 FILTERS = {
     "lang is en": ({"lang": "en"}, lambda p: p.get("lang") == "en"),
     "lang is not en": ({"not": {"lang": "en"}}, lambda p: p.get("lang") != "en"),
@@ -63,6 +64,9 @@ class CollectionMachine(RuleBasedStateMachine):
         self.last: tuple[Any, ...] | None = None  # the newest write with a key, as it was called
         self.keys = 0
         self.open()
+        self.db.create_collection("other", dim=1)
+        self.aliases = {"aside": "other"}
+        self.db.alias("aside", "other")
         self.create()
 
     def open(self) -> None:
@@ -71,8 +75,10 @@ class CollectionMachine(RuleBasedStateMachine):
 
     def create(self) -> None:
         self.model = Model(**self.options)
-        fields = {"lang": "keyword", "year": "int"}
-        self.docs = self.db.create_collection("docs", **self.options, fields=fields)
+        self.db.create_collection("docs", **self.options, fields=FIELDS)
+        self.db.alias("current", "docs")
+        self.aliases["current"] = "docs"
+        self.docs = self.db.collection("current")
         self.last = None
 
     def ids(self, numbers: list[int]) -> list[Any]:
@@ -106,24 +112,54 @@ class CollectionMachine(RuleBasedStateMachine):
         assert self.last is not None
         key, batch, first, when = self.last
         if self.clock() - when > DAY_SECONDS:
-            return
+            return self.repeat_with_a_key_that_is_forgotten(key, batch)
         again = self.docs.upsert(*batch, idempotency_key=key)
         assert again.replayed
         assert (again.count, again.sequence) == (first.count, first.sequence)
         with pytest.raises(InvalidArgument, match="another request"):
             self.docs.upsert(batch[0], 2 * batch[1], batch[2], idempotency_key=key)
+        return None
+
+    def repeat_with_a_key_that_is_forgotten(self, key: bytes, batch: tuple[Any, ...]) -> None:
+        self.docs.delete(self.ids([99]), idempotency_key=self.next_key())  # old keys go with it
+        again = self.docs.upsert(*batch, idempotency_key=key)
+        assert not again.replayed
+        self.model.upsert(*batch, sequence=again.sequence)
+        self.last = (key, batch, again, self.clock())
 
     @rule(numbers=id_sets, seed=seeds, kind=st.sampled_from(["if_absent", "if_present"]))
-    def upsert_on_condition(self, numbers: list[int], seed: int, kind: str) -> None:
+    def upsert_if_stored_or_not(self, numbers: list[int], seed: int, kind: str) -> None:
         batch = self.batch(numbers, seed)
         stored = [id in self.model.records for id in batch[0]]
-        holds = not any(stored) if kind == "if_absent" else all(stored)
+        self.upsert_if({kind: True}, batch, not any(stored) if kind == "if_absent" else all(stored))
+
+    @precondition(lambda self: len(self.model) > 0)
+    @rule(data=st.data(), seed=seeds, newest=st.booleans())
+    def upsert_if_sequence(self, data: Any, seed: int, newest: bool) -> None:
+        """Of records that one write wrote, under that write's sequence or another."""
+        one = self.model.records[data.draw(st.sampled_from(self.model.matching()))]
+        ids = [
+            id for id in self.model.matching() if self.model.records[id].sequence == one.sequence
+        ]
+        batch = (ids, *self.batch(list(range(len(ids))), seed)[1:])
+        sequence = one.sequence if newest else one.sequence + 1
+        self.upsert_if({"if_sequence": sequence}, batch, newest)
+
+    @rule(numbers=id_sets, seed=seeds, name=filters)
+    def upsert_if_the_filter_matches(self, numbers: list[int], seed: int, name: str) -> None:
+        batch = self.batch(numbers, seed)
+        filter, predicate = FILTERS[name]
+        self.upsert_if(
+            {"filter": filter}, batch, set(batch[0]) <= set(self.model.matching(predicate))
+        )
+
+    def upsert_if(self, condition: dict[str, Any], batch: tuple[Any, ...], holds: bool) -> None:
         if holds:
-            result = self.docs.upsert(*batch, condition={kind: True})
+            result = self.docs.upsert(*batch, condition=condition)
             self.model.upsert(*batch, sequence=result.sequence)
         else:
             with pytest.raises(PreconditionFailed):
-                self.docs.upsert(*batch, condition={kind: True})
+                self.docs.upsert(*batch, condition=condition)
 
     @rule(numbers=id_sets, year=st.integers(0, 5), replace=st.booleans())
     def set_payload(self, numbers: list[int], year: int, replace: bool) -> None:
@@ -151,9 +187,26 @@ class CollectionMachine(RuleBasedStateMachine):
     @rule()
     def delete_the_collection(self) -> None:
         self.db.delete_collection("docs")
+        self.aliases = {alias: name for alias, name in self.aliases.items() if name != "docs"}
+        assert self.db.aliases() == self.aliases
         with pytest.raises(NotFound):
             self.docs.count()
         self.create()
+
+    @rule(alias=st.sampled_from(["aside", "second"]), name=st.sampled_from(["docs", "other"]))
+    def move_an_alias(self, alias: str, name: str) -> None:
+        self.db.alias(alias, name)
+        self.aliases[alias] = name
+        assert self.db.collection(alias).describe().name == name
+
+    @rule(alias=st.sampled_from(["aside", "second"]))
+    def remove_an_alias(self, alias: str) -> None:
+        if alias in self.aliases:
+            self.db.delete_alias(alias)
+            del self.aliases[alias]
+        else:
+            with pytest.raises(NotFound):
+                self.db.delete_alias(alias)
 
     @rule(numbers=id_sets)
     def refused_batch_changes_nothing(self, numbers: list[int]) -> None:
@@ -174,15 +227,18 @@ class CollectionMachine(RuleBasedStateMachine):
         report = check_directory(self.directory)
         assert report.ok, report.problems
         self.open()
-        self.docs = self.db.collection("docs")
+        self.docs = self.db.collection("current")
 
-    @rule()
-    def churn_until_cleaned(self) -> None:
-        """Overwrite one record until the dead rows outnumber the living and are taken out."""
-        for seed in range(40):
-            batch = self.batch([0], seed)
-            result = self.docs.upsert(*batch)
-            self.model.upsert(*batch, sequence=result.sequence)
+    @rule(steps=st.integers(1, 3), parts=st.sampled_from([1, 2, 512]))
+    def clean(self, steps: int, parts: int) -> None:
+        """Take out the oldest operations, however few rows are dead."""
+        store = self.db._store
+        row = store.row("docs")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(cleaning, "needs_cleaning", lambda state: cleaning.dead_rows(state) > 0)
+            patch.setattr(cleaning, "_STEP_PARTS", parts)
+            for _ in range(steps):
+                store.submit(lambda group: cleaning.clean_step(group, row), 1).result()
 
     # -------------------------------------------------------------------------------- always
 
@@ -191,12 +247,21 @@ class CollectionMachine(RuleBasedStateMachine):
         query = np.random.default_rng(seed).integers(1, 4, DIM).astype(np.float32)
         filter, predicate = (None, None) if name is None else FILTERS[name]
         self.model.check_search(self.docs, query, k, filter=filter, predicate=predicate)
-        assert self.docs.count(filter) == len(self.model.matching(predicate))
+        batch = self.docs.search_batch(
+            np.stack([query, query + 1]), k, filter=filter, with_vector=True
+        )
+        for one, found in zip((query, query + 1), batch, strict=True):
+            self.model.check_matches(found, one, k, predicate=predicate)
 
     @invariant()
     def holds_what_the_model_holds(self) -> None:
-        if hasattr(self, "docs"):
-            self.model.check(self.docs)
+        if not hasattr(self, "docs"):
+            return
+        self.model.check(self.docs)
+        self.model.check_search(self.docs, np.arange(1, DIM + 1, dtype=np.float32), 50)
+        for filter, predicate in FILTERS.values():
+            assert self.docs.count(filter) == len(self.model.matching(predicate))
+        assert self.db.aliases() == self.aliases
 
     def next_key(self) -> bytes:
         self.keys += 1

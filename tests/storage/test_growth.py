@@ -139,7 +139,7 @@ def test_growing_waits_for_a_reader_of_another_thread(open_environment):
         put(environment, b"0")  # fits, so it does not wait
         growing = threading.Thread(target=grow)
         growing.start()
-        while not environment._gate._waiting:
+        while not environment._gate._wanted:
             pass
         assert transaction.entries("records") == 0
         order.append("read")
@@ -172,7 +172,7 @@ def test_threads_of_a_reading_process_follow_together(directory, open_environmen
             if len(dict(transaction.scan("records"))) != count:
                 faults.append(count)
 
-    for count, key in enumerate(keys(60)[1:], 2):
+    for count, key in enumerate(keys(30)[1:], 2):
         assert writer.ask(key.decode()) == "written"
         readers = [threading.Thread(target=read, args=(count,)) for _ in range(4)]
         for reader in readers:
@@ -180,7 +180,7 @@ def test_threads_of_a_reading_process_follow_together(directory, open_environmen
         for reader in readers:
             reader.join()
     assert faults == []
-    assert environment.sizes()["map_bytes"] > 8 * SMALL
+    assert environment.sizes()["map_bytes"] > 4 * SMALL
 
 
 def test_map_that_may_not_grow_refuses_the_write_and_nothing_else(directory, start_child):
@@ -206,7 +206,7 @@ def test_one_who_waits_to_be_alone_goes_before_those_who_come_later():
     with gate.together():
         first = threading.Thread(target=alone)
         first.start()
-        while not gate._waiting:
+        while not gate._wanted:
             pass
         second = threading.Thread(target=together)
         second.start()
@@ -270,7 +270,7 @@ def test_closing_waits_for_readers_and_stops_those_who_come_later(open_environme
     with environment.read() as transaction:
         closing = threading.Thread(target=environment.close)
         closing.start()
-        while not environment._gate._waiting:
+        while not environment._gate._wanted:
             pass
         reader = threading.Thread(target=late)
         reader.start()

@@ -144,7 +144,7 @@ class Environment:
             except lmdb.MapFullError:
                 self._grow()
             except lmdb.Error as error:
-                raise self._disk_error(error, committing=True) from error
+                raise self._disk_error(error) from error
         files.sync_directory(self.directory)
         return identity
 
@@ -244,18 +244,13 @@ class Environment:
                     hint="Mend the disk, then open the database again",
                 )
             try:
-                with self._gate.together():
-                    self.check_usable()
-                    return self._write_once(apply)
+                return self._write_once(apply)
             except lmdb.MapFullError:
                 self._grow()
 
     def _write_once(self, apply: Callable[[Transaction], T]) -> T:
-        committing = False
         try:
-            with self._lmdb.begin(write=True) as transaction:
-                answer = apply(Transaction(transaction, self._tables))
-                committing = True
+            return self._commit(apply)
         except (VecDBError, lmdb.MapFullError):
             raise
         except (lmdb.BadValsizeError, lmdb.TxnFullError) as error:
@@ -263,10 +258,27 @@ class Environment:
         except DAMAGE as error:
             raise damaged_file(self.directory, error) from error
         except lmdb.Error as error:
-            raise self._disk_error(error, committing) from error
-        return answer
+            raise self._disk_error(error) from error
 
-    def _disk_error(self, error: Exception, committing: bool) -> VecDBError:
+    def _commit(self, apply: Callable[[Transaction], T]) -> T:
+        transaction = None
+        try:
+            with self._gate.together():
+                self.check_usable()
+                transaction = self._lmdb.begin(write=True)
+                answer = apply(Transaction(transaction, self._tables))
+                committing, transaction = transaction, None
+                committing.commit()
+                return answer
+        finally:
+            if transaction is not None:
+                # Alone: abort() begins when no other thread is inside LMDB, and while two threads
+                # read all the time it was seen to wait for 17 s (py-lmdb 3.0.0).
+                with self._gate.alone():
+                    if not self._closed:
+                        transaction.abort()
+
+    def _disk_error(self, error: Exception) -> VecDBError:
         # A write of the meta page that failed ends the environment; only then may the commit be
         # on the disk all the same.
         ended = self._has_ended()
@@ -277,12 +289,11 @@ class Environment:
         # After a failed sync the kernel may have dropped what it could not write, and LMDB would
         # go on as if nothing had happened: take no write any more.
         self._failed = str(error)
-        maybe_applied = committing and ended
-        outcome = "it may have been applied" if maybe_applied else "nothing of it was applied"
+        outcome = "it may have been applied" if ended else "nothing of it was applied"
         return StorageError(
             f"the disk refused a write: {error}; {outcome}",
             reason="STORE_FAILED",
-            maybe_applied=maybe_applied,
+            maybe_applied=ended,
             hint="Writing has stopped. Mend the disk, then open the database again",
         )
 
