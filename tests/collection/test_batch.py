@@ -96,6 +96,7 @@ def test_text_of_an_id_is_measured_in_bytes():
         assert (caught.value.field, caught.value.actual) == ("after[1]", size)
 
 
+@pytest.mark.slow
 def test_size_of_a_batch_has_a_bound():
     schema = CollectionSchema(dim=limits.DIM)
     rows = limits.MESSAGE_BYTES // (4 * limits.DIM)

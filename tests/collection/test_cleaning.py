@@ -110,7 +110,7 @@ def test_many_small_deletions_are_cleaned_away_too(db, docs, rng):
         docs.delete([id], wait=False)
     docs.delete(ids[600:4_990])
     settle(docs)
-    model = {id: True for id in range(4_990, 5_000)}
+    model = dict.fromkeys(range(4990, 5000), True)
     assert set(docs.scroll(limit=10_000).ids.tolist()) - {-1} == set(model)
     _, number = operations_of(docs)
     assert number < 600

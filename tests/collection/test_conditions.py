@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from vecdb.collection.conditions import KINDS, parse_condition
-from vecdb.errors import InvalidArgument, LimitExceeded
+from vecdb.errors import InvalidArgument, LimitExceeded, PreconditionFailed
+from vecdb.storage.records import id_keys
 
 FIELDS = {"lang": "keyword", "year": "int"}
 
@@ -90,9 +91,6 @@ def test_every_record_of_the_batch_is_asked(docs):
         "filter of none": ({"filter": {"group": {"exists": False}}}, {2: True, 1: False, 3: False}),
         "filter of all": ({"filter": {}}, {1: True, 2: True, 3: False}),
     }
-    from vecdb.errors import PreconditionFailed
-    from vecdb.storage.records import id_keys
-
     with docs._store.view("docs") as view:
         for condition, expected in cases.values():
             parsed = parse_condition(condition, {"group": "int"})

@@ -111,6 +111,19 @@ def test_tail_at_another_write_is_left_to_the_readers(docs, live, look):
     assert live.loaded is tail
 
 
+def test_writer_does_not_wait_for_a_reader_that_loads_the_tail(docs, live, look):
+    docs.upsert([1], ONE)
+    with look() as (transaction, row, state):
+        tail = live.at(transaction, state)
+        done = list(scan(transaction, row.number, row.schema))
+    with live._lock:  # as a reader holds it
+        live.advance(tail.sequence, tail.sequence + 1, done)
+    assert live.loaded is tail
+    docs.upsert([2], ONE)
+    with look() as (transaction, _, state):
+        assert sorted(id for id, _ in content(live.at(transaction, state)).values()) == [1, 2]
+
+
 def test_tail_behind_what_was_trimmed_starts_over(docs, live, look, rng):
     ids = np.arange(2_000)
     docs.upsert(ids, rng.standard_normal((2_000, 4)).astype(np.float32))

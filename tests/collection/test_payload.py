@@ -28,6 +28,7 @@ values = st.recursive(
 objects = st.dictionaries(st.text(), values, max_size=5)
 
 
+@pytest.mark.slow
 @given(objects)
 def test_object_comes_back_as_it_was(payload):
     text = encode_payload(payload, {}, "payload")
@@ -37,6 +38,7 @@ def test_object_comes_back_as_it_was(payload):
     assert decode_payload(encode_payload(escaped, {}, "payload")) == payload
 
 
+@pytest.mark.slow
 @given(objects, objects)
 def test_merged_payload_can_be_stored_again(stored, patch):
     texts = [encode_payload(one, {}, "payload") for one in (stored, patch)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vecdb.collection import tail
 from vecdb.collection.search import make_request
 from vecdb.deadline import Deadline
 from vecdb.errors import DeadlineExceeded, InvalidArgument
@@ -42,7 +43,9 @@ def test_request_holds_what_the_kernels_take(row):
     ("min_score", "taken"), [(1, 1.0), (np.int8(-3), -3.0), (0.1, 0.1), (-1e300, -1e300)]
 )
 def test_least_score_is_any_finite_number(row, min_score, taken):
-    assert make_request(row, [1, 2, 3, 4], 1, **{**OPTIONS, "min_score": min_score}).min_score == taken
+    assert (
+        make_request(row, [1, 2, 3, 4], 1, **{**OPTIONS, "min_score": min_score}).min_score == taken
+    )
 
 
 @pytest.mark.parametrize("min_score", [float("nan"), float("-inf"), 10**400, "1", True, [1], 1j])
@@ -72,8 +75,6 @@ def test_search_past_its_deadline_ends(docs):
 
 def test_answers_after_any_number_of_blocks_and_holes(docs, rng, monkeypatch):
     """Small blocks, many of them with retired slots, some of them gone."""
-    from vecdb.collection import tail
-
     monkeypatch.setattr(tail, "_BLOCK_ROWS", (16, 16))
     model = Model(dim=4, metric="l2")
     for turn in range(25):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import vecdb
-from vecdb.collection import cleaning
+from vecdb.collection import cleaning, search
 from vecdb.errors import InvalidArgument, NotFound, Unavailable
 from vecdb.storage.lmdb_errors import disk_full
 
@@ -238,3 +238,22 @@ def test_closing_ends_a_search_that_comes_too_late(db, docs):
     docs.upsert([1], ONE)
     with pytest.raises(Unavailable):
         docs.search(ONE[0], filter=Meddling(db.close, {"group": 1}))
+
+
+def test_closing_under_a_search_on_several_threads_says_so(tmp_path, monkeypatch):
+    """Without payloads nothing is read while vectors are compared, so closing does not wait."""
+    with vecdb.open(tmp_path, threads=2) as db:
+        docs = db.create_collection("docs", dim=512)
+        docs.upsert(np.arange(10_000), np.ones((10_000, 512), np.float16))
+        found = docs.search(np.ones(512, np.float32), with_payload=False)
+        assert len(found) == 10
+        compare = search.search_rows
+
+        def close_first(*arguments, **options):
+            db.close()
+            return compare(*arguments, **options)
+
+        monkeypatch.setattr(search, "search_rows", close_first)
+        with pytest.raises(Unavailable) as caught:
+            docs.search(np.ones(512, np.float32), with_payload=False)
+        assert caught.value.reason == "CLOSED"

@@ -1,14 +1,16 @@
-"""Databases at the level of tables, and other processes that open them."""
+"""Databases at the level of tables, their writers, and other processes that open them."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from vecdb.storage.environment import Environment
 from vecdb.storage.files import make_directory
+from vecdb.storage.writer import Writer
 
 
 @pytest.fixture
@@ -100,3 +102,87 @@ def values_of():
             return dict(transaction.scan(table, prefix, start))
 
     return read
+
+
+class Group:
+    """Keeps the history of one transaction; ``finish`` counts the writes of all in a counter."""
+
+    def __init__(self, transaction, published):
+        self.transaction = transaction
+        self.published = published
+        self.put = []
+
+    def add(self, key, value=b"v"):
+        self.transaction.put("records", key, value)
+        self.put.append(key)
+        return len(self.put)
+
+    def finish(self):
+        if self.put:
+            self.transaction.put("payloads", b"last", b",".join(self.put))
+
+    def publish(self):
+        self.published.append(self.put)
+
+    @property
+    def sequence(self):
+        return 0
+
+
+class Writing:
+    """A writer whose thread can be held, so that writes wait together."""
+
+    def __init__(self, environment, *, group=Group, idle=lambda: None):
+        self.groups = []
+        self._leave = threading.Event()
+
+        self.writer = Writer(environment, lambda transaction: group(transaction, self.groups), idle)
+
+    def add(self, *keys, size_bytes=1):
+        return [
+            self.writer.submit(lambda group, key=key: group.add(key), size_bytes) for key in keys
+        ]
+
+    def hold(self):
+        """Returns when the thread is inside a write of its own, which ends at ``leave``."""
+        inside = threading.Event()
+
+        def wait(group):
+            inside.set()
+            self._leave.wait()
+
+        held = self.writer.submit(wait, 1)
+        inside.wait()
+        return held
+
+    def leave(self):
+        self._leave.set()
+
+    def close(self):
+        self.leave()
+        self.writer.close()
+
+
+@pytest.fixture
+def start_writing(open_environment):
+    """A ``Writing`` on an environment, a new one if none is given; closed after the test."""
+    started = []
+
+    def start(environment=None, **options):
+        started.append(Writing(environment or open_environment(), **options))
+        return started[-1]
+
+    yield start
+    for writing in started:
+        writing.close()
+
+
+@pytest.fixture
+def writing(start_writing, environment):
+    return start_writing(environment)
+
+
+@pytest.fixture
+def group_class():
+    """To be derived from, where a group has to misbehave."""
+    return Group

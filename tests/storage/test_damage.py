@@ -1,4 +1,4 @@
-"""Damaged copies of a database: all is there, or ``DataCorruption``. Never wrong, never a signal."""
+"""A damaged copy has everything, or raises ``DataCorruption``: never wrong, never a signal."""
 
 from __future__ import annotations
 

@@ -9,14 +9,15 @@ from vecdb.limits import IDEMPOTENCY_SECONDS
 from vecdb.storage.idempotency import Answer, expire_answers, find_answer, put_answer
 
 DIGEST, OTHER = b"d" * 16, b"D" * 15 + b"\0"
+ANSWER = Answer(count=3, sequence=2**40)
 NOW_US = 1_700_000_000_000_000
 DAY_US = int(IDEMPOTENCY_SECONDS * 1e6)
 
 
 @pytest.fixture
 def keep(environment):
-    def put(key, now_us, digest=DIGEST, answer=Answer(count=3, sequence=2**40)):  # noqa: B008
-        environment.write(lambda transaction: put_answer(transaction, key, digest, answer, now_us))
+    def put(key, now_us, digest=DIGEST):
+        environment.write(lambda transaction: put_answer(transaction, key, digest, ANSWER, now_us))
 
     return put
 
@@ -53,7 +54,7 @@ def test_unknown_key_has_no_answer(find):
 
 def test_answer_is_kept(keep, find):
     keep(b"key", NOW_US)
-    assert find(b"key") == Answer(count=3, sequence=2**40)
+    assert find(b"key") == ANSWER
     assert find(b"key2") is None
 
 
@@ -92,9 +93,12 @@ def test_expired_key_can_be_used_again(keep, find, expire, sizes):
     assert sizes() == (1, 1)
 
 
-def test_many_expire_in_pieces(keep, expire, sizes):
-    for number in range(150):
-        keep(b"%d" % number, NOW_US)
+def test_many_expire_in_pieces(environment, expire, sizes):
+    def keep_many(transaction):
+        for number in range(150):
+            put_answer(transaction, b"%d" % number, DIGEST, ANSWER, NOW_US)
+
+    environment.write(keep_many)
     left = []
     for _ in range(4):
         expire(NOW_US + 2 * DAY_US)

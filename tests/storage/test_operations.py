@@ -94,7 +94,7 @@ def test_large_batch_is_cut_into_parts(environment, upsert, scan, draw, dtype, k
     assert [part.part for part in parts] == [0, 1, 2]
     assert [part.first_slot for part in parts] == [50, 50 + rows, 50 + 2 * rows]
     assert [len(part.retired) for part in parts] == [9, 0, 0]
-    assert sum((plain(part.ids) for part in parts), []) == plain(ids)
+    assert [one for part in parts for one in plain(part.ids)] == plain(ids)
     assert np.concatenate([part.vectors for part in parts]).tobytes() == vectors.tobytes()
     with environment.read() as transaction:
         sizes = [len(value) for _, value in transaction.scan("operations")]
@@ -158,10 +158,11 @@ def header(**changes):
     return pack(format.OPERATION, **{**fields, **changes})
 
 
+KEY = OPERATION_KEY.pack(NUMBER, 1, 0)
 WHOLE = header() + bytes(8 + 8 + 8)
 
 
-def store(environment, value, key=OPERATION_KEY.pack(NUMBER, 1, 0)):
+def store(environment, value, key=KEY):
     environment.write(lambda transaction: transaction.put("operations", key, value))
 
 

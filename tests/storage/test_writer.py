@@ -10,88 +10,6 @@ import pytest
 from vecdb import limits
 from vecdb.errors import InvalidArgument, LimitExceeded, PreconditionFailed, Unavailable
 from vecdb.storage.witness import read_witness
-from vecdb.storage.writer import Writer
-
-
-class Group:
-    """Keeps the history of one transaction; ``finish`` counts the writes of all in a counter."""
-
-    published = None
-
-    def __init__(self, transaction):
-        self.transaction = transaction
-        self.put = []
-
-    def add(self, key, value=b"v"):
-        self.transaction.put("records", key, value)
-        self.put.append(key)
-        return len(self.put)
-
-    def finish(self):
-        if self.put:
-            self.transaction.put("payloads", b"last", b",".join(self.put))
-
-    def publish(self):
-        self.published.append(self.put)
-
-    @property
-    def sequence(self):
-        return 0
-
-
-class Writing:
-    """A writer whose thread can be held, so that writes wait together."""
-
-    def __init__(self, environment, idle=lambda: None):
-        self.groups = []
-        self._leave = threading.Event()
-
-        class Recorded(Group):
-            published = self.groups
-
-        self.writer = Writer(environment, Recorded, idle)
-
-    def add(self, *keys, size_bytes=1):
-        return [
-            self.writer.submit(lambda group, key=key: group.add(key), size_bytes) for key in keys
-        ]
-
-    def hold(self):
-        """Returns when the thread is inside a write of its own, which ends at ``leave``."""
-        inside = threading.Event()
-
-        def wait(group):
-            inside.set()
-            self._leave.wait()
-
-        held = self.writer.submit(wait, 1)
-        inside.wait()
-        return held
-
-    def leave(self):
-        self._leave.set()
-
-    def close(self):
-        self.leave()
-        self.writer.close()
-
-
-@pytest.fixture
-def start(environment):
-    started = []
-
-    def make(**options):
-        started.append(Writing(environment, **options))
-        return started[-1]
-
-    yield make
-    for writing in started:
-        writing.close()
-
-
-@pytest.fixture
-def writing(start):
-    return start()
 
 
 def refuse(error, *, after=None):
@@ -144,20 +62,16 @@ def test_group_ends_at_its_bytes_but_takes_at_least_one_write(writing):
     assert writing.groups == [[], [b"0", b"1"], [b"2"], [b"3"], [b"4"]]
 
 
-def test_readers_see_the_write_when_its_future_is_done(environment):
+def test_write_is_published_after_the_sync(start_writing, environment, group_class):
     seen = []
 
-    class Reading(Group):
-        published = []
-
+    class Reading(group_class):
         def publish(self):
             with environment.read() as transaction:
                 seen.append(transaction.get("records", b"a"))
 
-    writer = Writer(environment, Reading, lambda: None)
-    writer.submit(lambda group: group.add(b"a"), 1).result()
-    writer.close()
-    assert seen == [b"v"]  # published after the sync
+    start_writing(environment, group=Reading).add(b"a")[0].result()
+    assert seen == [b"v"]
 
 
 def test_witness_knows_the_commit_when_the_write_is_done(writing, directory, environment):
@@ -167,9 +81,9 @@ def test_witness_knows_the_commit_when_the_write_is_done(writing, directory, env
             assert read_witness(directory).transaction == transaction.number
 
 
-def test_group_that_makes_the_map_grow_is_applied_once(open_environment, values_of):
+def test_group_that_makes_the_map_grow_is_applied_once(open_environment, start_writing, values_of):
     environment = open_environment(map_bytes=65_536)
-    writing = Writing(environment)
+    writing = start_writing(environment)
     writing.hold()
     futures = [
         writing.writer.submit(lambda group, n=n: group.add(b"%d" % n, bytes(30_000)), 1)
@@ -177,7 +91,6 @@ def test_group_that_makes_the_map_grow_is_applied_once(open_environment, values_
     ]
     writing.leave()
     assert [future.result() for future in futures] == list(range(1, 10))
-    writing.close()
     assert writing.groups == [[], [b"%d" % n for n in range(9)]]
     assert len(values_of(environment, "records")) == 9
 
@@ -217,20 +130,17 @@ def test_write_that_fails_after_changes_is_undone_and_the_others_run_again(
     assert environment.failed is None
 
 
-def test_group_whose_end_fails_is_not_applied(environment, values_of):
-    class Failing(Group):
-        published = []
-
+def test_group_whose_end_fails_is_not_applied(start_writing, environment, values_of, group_class):
+    class Failing(group_class):
         def finish(self):
             raise InvalidArgument("at the end")
 
-    writer = Writer(environment, Failing, lambda: None)
-    future = writer.submit(lambda group: group.add(b"a"), 1)
+    writing = start_writing(environment, group=Failing)
+    (future,) = writing.add(b"a")
     with pytest.raises(InvalidArgument, match="at the end"):
         future.result()
-    writer.close()
     assert values_of(environment, "records") == {}
-    assert Failing.published == []
+    assert writing.groups == []
 
 
 def test_cancelled_write_is_not_run(writing, environment, values_of):
@@ -292,136 +202,3 @@ def test_closed_writer_takes_nothing(writing):
     with pytest.raises(Unavailable) as caught:
         writing.add(b"a")
     assert caught.value.reason == "CLOSED"
-
-
-# --------------------------------------------------------------------------------------- chores
-
-
-class Chores:
-    """Idle work: a list of functions; ``asked`` counts how often the writer has looked."""
-
-    def __init__(self, *chores):
-        self.chores = list(chores)
-        self.asked = 0
-        self.empty = threading.Event()
-
-    def __call__(self):
-        self.asked += 1
-        if self.chores:
-            return self.chores[0]
-        self.empty.set()
-        return None
-
-    def do(self, key):
-        def run(group):
-            group.add(key)
-            self.chores.pop(0)
-
-        return run
-
-
-def test_chores_run_one_by_one_when_nothing_waits(start):
-    chores = Chores()
-    chores.chores = [chores.do(b"1"), chores.do(b"2"), chores.do(b"3")]
-    writing = start(idle=chores)
-    chores.empty.wait()
-    writing.close()
-    assert writing.groups == [[b"1"], [b"2"], [b"3"]]
-    assert chores.asked == 4
-
-
-def test_writes_go_before_chores(start):
-    chores = Chores()
-    writing = start(idle=chores)
-    writing.hold()
-    chores.empty.clear()
-    chores.chores = [chores.do(b"chore")]
-    futures = writing.add(b"a", b"b")
-    writing.leave()
-    chores.empty.wait()
-    assert all(future.done() for future in futures)
-    writing.close()
-    assert writing.groups == [[], [b"a", b"b"], [b"chore"]]
-
-
-def test_writer_that_is_woken_looks_for_chores(start):
-    chores = Chores()
-    writing = start(idle=chores)
-    chores.empty.wait()
-    chores.empty.clear()
-    chores.chores = [chores.do(b"1")]
-    writing.writer.wake()
-    chores.empty.wait()
-    writing.close()
-    assert writing.groups == [[b"1"]]
-
-
-@pytest.mark.parametrize("error", [InvalidArgument("no"), KeyError("a bug")])
-def test_chore_that_fails_waits_for_the_next_write_and_does_not_spin(start, error):
-    failed = threading.Semaphore(0)
-
-    def fail(group):
-        failed.release()
-        group.add(b"half done")
-        raise error
-
-    chores = Chores(fail)
-    writing = start(idle=chores)
-    failed.acquire()
-    writing.writer.wake()
-    writing.add(b"a")[0].result()
-    failed.acquire()  # tried again, once
-    writing.writer.wake()
-    writing.close()
-    assert chores.asked == 2
-    assert writing.groups == [[b"a"]]
-    assert not failed.acquire(blocking=False)
-
-
-# ------------------------------------------------------------------------- a writer that breaks
-
-
-def test_bug_after_the_commit_leaves_nobody_waiting(environment, values_of, monkeypatch):
-    seen = []
-    monkeypatch.setattr(threading, "excepthook", lambda found: seen.append(found.exc_value))
-    entered, leave = threading.Event(), threading.Event()
-
-    class Broken(Group):
-        def publish(self):
-            entered.set()
-            leave.wait()
-            raise AssertionError("cannot be")
-
-    writer = Writer(environment, Broken, lambda: None)
-    first = writer.submit(lambda group: group.add(b"a"), 1)
-    entered.wait()
-    second = writer.submit(lambda group: group.add(b"b"), 1)
-    leave.set()
-    for future, maybe_applied in ((first, True), (second, False)):
-        with pytest.raises(Unavailable, match="cannot be") as caught:
-            future.result()
-        assert (caught.value.reason, caught.value.maybe_applied) == ("WRITER_ENDED", maybe_applied)
-    writer.close()
-    with pytest.raises(Unavailable, match="cannot be"):
-        writer.submit(lambda group: group.add(b"c"), 1)
-    assert list(values_of(environment, "records")) == [b"a"]
-    assert [str(error) for error in seen] == ["cannot be"]
-
-
-def test_bug_in_looking_for_chores_leaves_nobody_waiting(environment, monkeypatch):
-    monkeypatch.setattr(threading, "excepthook", lambda found: None)
-    asked, leave = threading.Event(), threading.Event()
-
-    def idle():
-        asked.set()
-        leave.wait()
-        raise AssertionError("cannot be")
-
-    writer = Writer(environment, Group, idle)
-    asked.wait()
-    future = writer.submit(lambda group: group.add(b"a"), 1)
-    leave.set()
-    with pytest.raises(Unavailable) as caught:
-        future.result()
-    assert (caught.value.reason, caught.value.maybe_applied) == ("WRITER_ENDED", False)
-    writer.close()

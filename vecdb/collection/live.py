@@ -54,12 +54,17 @@ class LiveTail:
     def advance(self, before: int, sequence: int, operations: Sequence[Operation]) -> None:
         """Apply what the writer has committed on top of ``before``.
 
-        A tail that is not loaded, or not at ``before``, is left to the readers.
+        A tail that is not loaded, or not at ``before``, is left to the readers; so is one that a
+        reader is loading just now, which may take longer than a write may wait.
         """
-        with self._lock:
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
             tail = self._tail
             if tail is not None and tail.sequence == before:
                 self._tail = apply_operations(tail, operations).at(sequence)
+        finally:
+            self._lock.release()
 
     def _catch_up(self, tail: Tail | None, transaction: Transaction, state: State) -> Tail:
         if tail is None or tail.sequence < state.trimmed:

@@ -114,17 +114,21 @@ def _nearest(
     deadline: Deadline,
 ) -> list[Nearest]:
     tail = _tail_of(view)
-    return search_rows(
-        tail.rows if slots is None else tail.rows_where(slots),
-        request.queries,
-        request.k,
-        metric=view.row.schema.metric,
-        ids_of=tail.ids_of,
-        min_score=request.min_score,
-        deadline=deadline,
-        pool=store.pool,
-        threads=store.threads,
-    )
+    try:
+        return search_rows(
+            tail.rows if slots is None else tail.rows_where(slots),
+            request.queries,
+            request.k,
+            metric=view.row.schema.metric,
+            ids_of=tail.ids_of,
+            min_score=request.min_score,
+            deadline=deadline,
+            pool=store.pool,
+            threads=store.threads,
+        )
+    except RuntimeError:  # of a pool that was shut down meanwhile: say that it is closed
+        store.environment.check_usable()
+        raise
 
 
 def _answers(view: View, request: Request, found: Sequence[Nearest]) -> list[Matches]:
