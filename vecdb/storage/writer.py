@@ -55,7 +55,7 @@ class _Undo(Exception):
 class Writer(Generic[C]):
     """Owns the thread.
 
-    ``idle`` gives work for a moment when no write waits, or None; the thread calls it, and again
+    ``idle`` gives a chore to do between groups of writes, or None; the thread calls it, and again
     after each piece. Work that failed is not tried again before a write has succeeded.
     """
 
@@ -132,11 +132,13 @@ class Writer(Generic[C]):
             group = self._take()
             if group:
                 self._commit(group)
-                continue
             with self._condition:
-                if self._closing and not self._waiting:
+                if self._closing:
+                    if self._waiting:
+                        continue
                     return
                 self._woken = False
+            # After each group, not only where none waits: under a steady load one always does.
             chore = None if self._chores_failed else self._idle()
             if chore is not None:
                 outcome: Future[Any] = Future()
