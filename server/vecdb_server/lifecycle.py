@@ -31,6 +31,7 @@ from .interceptors import CallInterceptor
 from .pools import Pools
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+POLL_SECONDS: Final = 0.5
 QUIET_SECONDS: Final = 1.0
 """How long new calls are still told that the server is draining; a tenth of the drain at most."""
 SLACK_SECONDS: Final = 5.0
@@ -189,7 +190,16 @@ class _Signals:
             signal.signal(number, self._handle)
 
     def wait(self) -> int:
-        return self._numbers.get()
+        """The number of the first signal.
+
+        Looks up twice a second: Python runs handlers in this thread, and a signal that the system
+        gives to another thread does not wake it.
+        """
+        while True:
+            try:
+                return self._numbers.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._seen:
