@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -26,6 +27,11 @@ def kernel_cache() -> Path:
 
 assert "numba" not in sys.modules, "numba was imported before its cache folder was chosen"
 os.environ["NUMBA_CACHE_DIR"] = str(kernel_cache())
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # So it is where a shell runs the tests in the background; tests of Ctrl-C need it, and children
+    # inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

@@ -117,8 +117,14 @@ def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
         )
 
 
+def _is_text(name: str) -> bool:
+    """Whether it can be written as UTF-8: half a surrogate pair cannot."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def _check_field(name: object, kind: object) -> None:
-    if not isinstance(name, str) or not 1 <= len(name.encode()) <= limits.FIELD_NAME_BYTES:
+    size = len(name.encode("utf-8", "surrogatepass")) if isinstance(name, str) else 0
+    if not isinstance(name, str) or not 1 <= size <= limits.FIELD_NAME_BYTES or not _is_text(name):
         raise InvalidArgument(
             f"a field's name is a string of 1-{limits.FIELD_NAME_BYTES} bytes; "
             f"got {str(name)[:40]!r}",

@@ -177,13 +177,6 @@ def test_server_that_is_not_trusted_is_not_called(serve, tls, tmp_path):
 # ------------------------------------------------------------------------ deadlines and limits
 
 
-def test_expired_deadline_of_a_read(docs):
-    docs.upsert([1], few(1))
-    with pytest.raises(errors.DeadlineExceeded, match=r"Records\.Search at ") as caught:
-        docs.search(few(1)[0], timeout=1e-6)
-    assert not caught.value.maybe_applied
-
-
 def test_write_that_ran_out_of_time_is_repeated_with_its_key(serve):
     server = serve()
     held, let_go = threading.Event(), threading.Event()
