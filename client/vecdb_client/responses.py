@@ -33,7 +33,10 @@ def collection_info(message: pb.CollectionInfo) -> CollectionInfo:
         dim=schema.dim,
         metric=codec.METRIC.from_wire(schema.metric),
         dtype=codec.DTYPE.from_wire(schema.dtype),
-        fields={name: codec.FIELD_TYPE.from_wire(kind) for name, kind in schema.fields.items()},
+        # A map has no order on the wire.
+        fields={
+            name: codec.FIELD_TYPE.from_wire(kind) for name, kind in sorted(schema.fields.items())
+        },
         id_kind=codec.ID_KIND.from_wire(message.id_kind) if message.id_kind else None,
         count=message.count,
         sequence=message.sequence,
