@@ -173,11 +173,11 @@ def test_whole_file_has_no_damage(copy):
     structure.check_small_file(copy)
 
 
-def test_missing_and_empty_files_have_no_damage(tmp_path):
+def test_missing_file_has_no_damage_and_an_empty_one_has(tmp_path):
     assert structure.find_damage(tmp_path) == []
     structure.check_small_file(tmp_path)
     (tmp_path / "data.mdb").touch()
-    assert structure.find_damage(tmp_path) == []
+    assert ["only 0 bytes" in what for what in structure.find_damage(tmp_path)] == [True]
 
 
 def test_damage_is_found_for_every_lost_page(copy, base):
@@ -214,8 +214,12 @@ def test_short_file_is_told_and_not_raised(copy):
 
 
 def test_large_file_is_left_to_the_checker(copy, monkeypatch):
-    swap_pages(copy / "data.mdb", 5, 6)
-    monkeypatch.setattr(structure, "SMALL_BYTES", (copy / "data.mdb").stat().st_size - 1)
+    size = (copy / "data.mdb").stat().st_size
+    monkeypatch.setattr(structure, "_verify", lambda _: ["damage"])
+    monkeypatch.setattr(structure, "SMALL_BYTES", size)
+    with pytest.raises(DataCorruption):
+        structure.check_small_file(copy)
+    monkeypatch.setattr(structure, "SMALL_BYTES", size - 1)
     structure.check_small_file(copy)
 
 

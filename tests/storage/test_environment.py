@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 
 import lmdb
@@ -143,15 +144,30 @@ def test_database_is_made_in_the_smallest_map(open_environment):
     open_environment(map_bytes=65_536).write(put_one)
 
 
-def test_reader_of_a_file_without_a_commit_finds_no_database(directory):
+@pytest.mark.parametrize("read_only", [True, False])
+def test_file_without_a_commit_is_damage_and_not_filled(directory, read_only):
     lmdb.open(str(directory)).close()
-    with pytest.raises(NotFound, match="no database"):
-        Environment(directory, read_only=True)
+    before = (directory / "data.mdb").read_bytes()
+    with pytest.raises(DataCorruption, match="commits 0 and 0"):
+        Environment(directory, read_only=read_only)
+    assert (directory / "data.mdb").read_bytes() == before
 
 
-def test_writer_makes_a_database_of_a_file_without_a_commit(directory, open_environment):
-    lmdb.open(str(directory)).close()
-    open_environment().write(put_one)
+def test_database_is_under_another_name_until_it_is_whole(directory, monkeypatch):
+    def refuse(old, new):
+        assert (directory / "data.mdb.new").exists()
+        with pytest.raises(NotFound):
+            Environment(directory, read_only=True)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(StorageError, match="Input/output"):
+        Environment(directory, read_only=False)
+    monkeypatch.undo()
+    assert not list(directory.glob("data.mdb*"))
+    (directory / "data.mdb.new").write_bytes(b"left by a process that was killed")
+    Environment(directory, read_only=False).close()
+    assert [path.name for path in directory.glob("data.mdb*")] == ["data.mdb"]
 
 
 def test_directory_that_is_not_there_cannot_be_opened(tmp_path):

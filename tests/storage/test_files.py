@@ -112,6 +112,15 @@ def test_forked_child_does_not_hold_the_lock_of_its_dead_parent(directory, start
     DirectoryLock(directory).release()
 
 
+def test_released_lock_is_free_although_a_child_still_has_its_handle(directory):
+    """A child of ``subprocess`` has it until it runs its program."""
+    lock = DirectoryLock(directory)
+    childs = os.dup(lock._handle)
+    lock.release()
+    DirectoryLock(directory).release()
+    os.close(childs)
+
+
 def test_lock_that_is_released_twice_leaves_other_files_alone(directory, tmp_path):
     lock = DirectoryLock(directory)
     lock.release()
@@ -186,9 +195,7 @@ def test_lock_table_of_an_open_database_is_not_opened_again(directory, environme
 # ------------------------------------------------------------------------------------ data.mdb
 
 
-def test_no_file_and_an_empty_one_have_no_meta_page(directory):
-    assert check_data_file(directory) is None
-    (directory / "data.mdb").touch()
+def test_no_file_has_no_meta_page(directory):
     assert check_data_file(directory) is None
 
 
@@ -209,7 +216,7 @@ def test_short_file_is_refused_with_the_arithmetic(data):
     assert (error.path, error.offset) == (str(data), size - 1)
 
 
-@pytest.mark.parametrize("size", [1, 151, 4_095, 4_096, 4_247, 8_191, 8_192])
+@pytest.mark.parametrize("size", [0, 1, 151, 4_095, 4_096, 4_247, 8_191, 8_192])
 def test_file_that_ends_near_its_meta_pages_is_refused(data, size):
     truncate(data, size)
     assert error_of(data).path == str(data)
@@ -228,10 +235,15 @@ def test_meta_page_of_another_kind_is_refused(data, page, at):
     assert error_of(data).offset == page * PAGE_BYTES
 
 
-@pytest.mark.parametrize("page_bytes", [0, 1, 512, 5_000, 8_192, 2**31])
-def test_page_size_that_is_not_the_files_is_refused(data, page_bytes):
+@pytest.mark.parametrize("page_bytes", [0, 1, 512, 5_000, 2**31])
+def test_page_size_that_lmdb_does_not_know_is_refused(data, page_bytes):
     overwrite(data, PAGE_SIZE_AT, struct.pack("<I", page_bytes))
-    error_of(data)
+    assert f"a page size of {page_bytes}" in error_of(data).message
+
+
+def test_page_size_that_is_not_the_files_is_refused(data):
+    overwrite(data, PAGE_SIZE_AT, struct.pack("<I", 8_192))
+    assert error_of(data).offset == 8_192
 
 
 def test_last_page_beyond_the_file_is_refused(data):

@@ -18,7 +18,6 @@ import lmdb
 from ..errors import (
     InvalidArgument,
     LimitExceeded,
-    NotFound,
     PreconditionFailed,
     StorageError,
     Unavailable,
@@ -26,7 +25,8 @@ from ..errors import (
     VecDBError,
 )
 from . import files, format
-from .checksum import pack, unpack
+from .checksum import unpack
+from .creation import create_database
 from .gate import Gate
 from .lmdb_errors import (
     DAMAGE,
@@ -37,7 +37,6 @@ from .lmdb_errors import (
     has_no_room,
     too_large,
     translated,
-    was_cut_short,
 )
 from .lmdb_errors import DiskFull as DiskFull  # what ``write`` raises
 from .structure import check_small_file
@@ -86,13 +85,16 @@ class Environment:
         meta = files.check_data_file(self.directory)
         check_meta_page(self.directory, note, meta)
         check_small_file(self.directory)
-        is_new = meta is None or meta.transaction == 0
-        if is_new:
-            self._check_new(note)
+        if meta is None:
+            check_witness(self.directory, note, 0, 0)
+            if self.read_only:
+                files.require_database(self.directory)
         files.reserve_lock_table(self.directory)
+        if meta is None:
+            create_database(self.directory)
         with translated(self.directory):
             self._open(map_bytes)
-            self.database_id = self._create() if is_new else self._check_format()
+            self.database_id = self._check_format()
             self._open_tables(format.TABLES)
         with self.read() as transaction:
             sequence = self._check_against(note, transaction)
@@ -100,20 +102,8 @@ class Environment:
             self._witness = Witness(self.directory, int(self._lmdb.stat()["psize"]))
             self.note_commit(sequence)
 
-    def _check_new(self, note: Note | None) -> None:
-        """Raise unless a database may be made here."""
-        check_witness(self.directory, note, 0, 0)
-        if self.read_only:
-            raise NotFound(
-                f"there is no database at {self.directory}: {files.DATA_FILE} is not there, or "
-                "empty",
-                field="path",
-                hint="Check the path, or open it for writing to create one",
-            )
-
     def _open(self, map_bytes: int) -> None:
-        data = self.directory / files.DATA_FILE
-        existing = data.stat().st_size if data.exists() else 0
+        existing = (self.directory / files.DATA_FILE).stat().st_size
         self._lmdb = lmdb.open(
             str(self.directory),
             map_size=max(map_bytes, 2 * existing),
@@ -121,40 +111,10 @@ class Environment:
             max_readers=MAX_READERS,
             max_spare_txns=32,
             readonly=self.read_only,
-            create=not self.read_only,
+            create=False,
             mode=0o600,
         )
         self._lmdb.reader_check()
-
-    def _create(self) -> uuid.UUID:
-        """Make the tables in one transaction: there are all of them and the format, or nothing."""
-        identity = uuid.uuid4()
-        header = pack(
-            format.FORMAT,
-            magic=format.MAGIC,
-            version=format.VERSION,
-            database_id=identity.bytes,
-            created_us=int(os.stat(self.directory).st_mtime * 1e6),
-        )
-
-        while True:
-            try:
-                self._make_tables(header)
-                break
-            except lmdb.MapFullError:
-                self._grow()
-            except lmdb.Error as error:
-                raise self._disk_error(error) from error
-        files.sync_directory(self.directory)
-        return identity
-
-    def _make_tables(self, header: bytes) -> None:
-        with self._lmdb.begin(write=True) as raw:
-            tables = {name: self._lmdb.open_db(name.encode(), txn=raw) for name in format.TABLES}
-            transaction = Transaction(raw, tables)
-            transaction.put("database", format.FORMAT_KEY, header)
-            counters = pack(format.COUNTERS, next_collection=1)
-            transaction.put("database", format.COUNTERS_KEY, counters)
 
     def _check_format(self) -> uuid.UUID:
         """The database's id; raises unless this program reads its format version.
@@ -282,8 +242,7 @@ class Environment:
         # A write of the meta page that failed ends the environment; only then may the commit be
         # on the disk all the same.
         ended = self._has_ended()
-        no_room = has_no_room(error) or was_cut_short(error, self.directory)
-        if no_room and not ended:
+        if has_no_room(error, self.directory) and not ended:
             self._lmdb.reader_check()  # a reader that was killed holds pages back
             return disk_full(self.directory)
         # After a failed sync the kernel may have dropped what it could not write, and LMDB would

@@ -147,8 +147,6 @@ def check_data_file(directory: Path) -> Meta | None:
     except FileNotFoundError:
         return None
     try:
-        if os.fstat(handle).st_size == 0:
-            return None
         meta = read_meta(path, handle)
         size = os.fstat(handle).st_size  # after the meta page: a writer makes the file longer first
     finally:

@@ -44,20 +44,17 @@ class DiskFull(LimitExceeded):
     """Nothing of the transaction was applied; reads go on, and writes when there is room."""
 
 
-def has_no_room(error: BaseException) -> bool:
-    """Whether the disk, or the user's share of it, is full (an error of LMDB or the system)."""
-    return getattr(error, "code", getattr(error, "errno", None)) in _NO_ROOM
+def has_no_room(error: BaseException, directory: Path) -> bool:
+    """Whether the disk, or the user's share of it, is full (an error of LMDB or the system).
 
-
-def was_cut_short(error: BaseException, directory: Path) -> bool:
-    """Whether a write ended at the end of the disk's room: LMDB reports that as an I/O error.
-
-    Such a write leaves no room behind it. An I/O error with room left is a failing disk.
+    A write that is cut short where the disk's room ends LMDB reports as an I/O error. It leaves no
+    room behind it; an I/O error with room left is a failing disk.
     """
-    if getattr(error, "code", None) != errno.EIO:
-        return False
-    room = os.statvfs(directory)
-    return room.f_bavail * room.f_frsize < _NO_ROOM_BYTES
+    code = getattr(error, "code", getattr(error, "errno", None))
+    if code == errno.EIO:
+        room = os.statvfs(directory)
+        return room.f_bavail * room.f_frsize < _NO_ROOM_BYTES
+    return code in _NO_ROOM
 
 
 def disk_full(directory: Path) -> DiskFull:
@@ -70,7 +67,7 @@ def disk_full(directory: Path) -> DiskFull:
 
 
 def cannot_open(directory: Path, error: OSError) -> VecDBError:
-    if has_no_room(error):
+    if has_no_room(error, directory):
         return disk_full(directory)
     return StorageError(
         f"cannot open {directory}: {error}",
@@ -118,7 +115,7 @@ def translated(directory: Path) -> Iterator[None]:
             hint="Mend the disk, then open the database again",
         ) from error
     except lmdb.Error as error:
-        if has_no_room(error):
+        if has_no_room(error, directory):
             raise disk_full(directory) from error
         if "already open in this process" in str(error):
             raise Unavailable(

@@ -1,7 +1,7 @@
 """LMDB's two meta pages, read without mapping the file.
 
-Commit n writes page n & 1, so the two always hold commits n - 1 and n (or, in a file that was just
-made, 0 and 0). LMDB opens the newer one and knows no checksum; the witness keeps one for it.
+Commit n writes page n & 1, so the two hold commits n - 1 and n; commit 1 makes the database. LMDB
+opens the newer one and knows no checksum; the witness keeps one for it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _newer(path: Path, page_bytes: int, first: bytes, second: bytes) -> Meta:
     tails = [_TAIL.unpack_from(page, _TAIL_AT) for page in (first, second)]
     commits = [commit for _, commit in tails]
     newer = commits.index(max(commits))
-    if commits != [0, 0] and (abs(commits[0] - commits[1]) != 1 or commits[newer] & 1 != newer):
+    if abs(commits[0] - commits[1]) != 1 or commits[newer] & 1 != newer:
         raise _bad(path, newer * page_bytes, f"they hold commits {commits[0]} and {commits[1]}")
     last_page, transaction = tails[newer]
     return Meta(page_bytes, last_page, transaction, crc32c((first, second)[newer]))

@@ -102,8 +102,8 @@ class TinyDisk:
         self.path = path
         self._filler = path / "filler"
 
-    def fill(self) -> None:
-        """Take all room that is left."""
+    def fill(self, leave_bytes: int = 0) -> None:
+        """Take all room that is left, but for that many bytes."""
         with self._filler.open("ab", buffering=0) as file:
             for step in (65_536, PAGE_BYTES):
                 try:
@@ -111,6 +111,7 @@ class TinyDisk:
                         pass
                 except OSError:
                     continue
+            file.truncate(max(0, file.tell() - leave_bytes))
 
     def free(self) -> None:
         """Give back what ``fill`` took."""
