@@ -99,17 +99,27 @@ def report_upload(rows: Rows) -> list[Figure]:
 
 
 def report_loopback(rows: Rows) -> list[Figure]:
-    added = _column(rows, "added_ms")
+    added, turns = _column(rows, "added_ms"), _column(rows, "added_in_turns_ms")
     one = rows[0]
+    what = (
+        f"one search over loopback, {one['n']:,} x {one['dim']}, k={one['k']} with payloads: "
+        "milliseconds added"
+    )
     return [
         Figure(
-            what=f"one search over loopback, {one['n']:,} x {one['dim']}, k={one['k']} with "
-            "payloads: milliseconds added to the engine's own time (medians)",
+            what=f"{what} to the engine's own time in the same calls",
             goal="<= 1",
             measured=f"{_spread(added, '.2f')}, the engine itself "
-            f"{np.median(_column(rows, 'embedded_ms')):.2f}",
+            f"{np.median(_column(rows, 'engine_ms')):.2f}",
             met=float(np.median(added)) <= 1.0,
-        )
+        ),
+        Figure(
+            what=f"{what} to an embedded search, in turns",
+            goal="",
+            measured=f"{_spread(turns, '.2f')}, the embedded search "
+            f"{np.median(_column(rows, 'embedded_in_turns_ms')):.2f}",
+            met=None,
+        ),
     ]
 
 

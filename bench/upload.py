@@ -19,7 +19,10 @@ from vecdb_server.child import ServerProcess
 
 @contextmanager
 def running_server() -> Iterator[tuple[ServerProcess, Client]]:
-    """A server in a process of its own, over an empty directory, and a client."""
+    """A server in a process of its own, over an empty directory, and a client.
+
+    Its log is the file ``server.log`` beside that directory.
+    """
     with tempfile.TemporaryDirectory(prefix="vecdb-bench-") as name:
         work = Path(name)
         server = ServerProcess(work / "database", log=work / "server.log")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
@@ -143,11 +144,14 @@ class Records(rpc.RecordsServicer):
             with_vector=request.with_vector,
             timeout=call.timeout,
         )
+        began = time.perf_counter()
         if len(queries) == 1:
             one = collection.search(queries[0], request.k, **options, timeout=call.timeout)
-            return pb.SearchResponse(matches=convert.matches_to_wire([one]))
-        many = collection.search_batch(queries, request.k, **options, timeout=call.timeout)
-        return pb.SearchResponse(matches=convert.matches_to_wire(many))
+            found = [one]
+        else:
+            found = collection.search_batch(queries, request.k, **options, timeout=call.timeout)
+        call.notes["engine_ms"] = round((time.perf_counter() - began) * 1000, 3)
+        return pb.SearchResponse(matches=convert.matches_to_wire(found))
 
     def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
         collection = self._collection(request.collection)
