@@ -14,6 +14,7 @@ from .collection import Clock, Collection, Store, reads
 from .collection.arguments import check_lookup
 from .collection.group import Group
 from .collection.store import find_named
+from .collection.writes import collection_gone
 from .errors import AlreadyExists, InvalidArgument, LimitExceeded, NotFound
 from .results import CollectionInfo
 from .schema import CollectionSchema, check_name
@@ -23,10 +24,9 @@ from .storage.catalogue import (
     drop_collection,
     find_collection,
     get_counters,
-    get_state,
     put_collection,
     scan_aliases,
-    scan_collections,
+    scan_states,
 )
 
 _WRITE_BYTES = 1_024
@@ -54,7 +54,6 @@ class Database:
             files.require_database(self.path)
         else:
             files.make_directory(self.path)
-        self._clock = clock
         self._store = Store(
             self.path, read_only=read_only, clock=clock, threads=threads, map_bytes=map_bytes
         )
@@ -114,12 +113,9 @@ class Database:
     def collections(self) -> list[CollectionInfo]:
         """All collections, by name."""
         with self._store.environment.read() as transaction:
-            found = []
-            for row in scan_collections(transaction):
-                state = get_state(transaction, row.number)
-                if state is not None:
-                    found.append(reads.describe(transaction, row, state))
-            return found
+            return [
+                reads.describe(transaction, row, state) for row, state in scan_states(transaction)
+            ]
 
     def delete_collection(self, name: str) -> None:
         """Delete a collection, its records and its aliases; an alias is refused."""
@@ -173,11 +169,9 @@ class Database:
         store = self._store
         with store.environment.read() as transaction:
             sequence, _ = get_counters(transaction)
-            collections = {}
-            for row in scan_collections(transaction):
-                state = get_state(transaction, row.number)
-                if state is not None:
-                    collections[row.name] = reads.stats(store, row, state)
+            collections = {
+                row.name: reads.stats(store, row, state) for row, state in scan_states(transaction)
+            }
         writer = store.writer
         return {
             "database_id": self.database_id,
@@ -221,10 +215,5 @@ class Database:
 def _require(group: Group, name: str, field: str = "name") -> CollectionRow:
     row = find_named(group.transaction, name)
     if row is None:
-        raise NotFound(
-            f"there is no collection or alias {name[:128]!r}",
-            field=field,
-            reason="NO_COLLECTION",
-            hint="collections() lists what there is",
-        )
+        raise collection_gone(name, field)
     return row

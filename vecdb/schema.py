@@ -53,7 +53,7 @@ class CollectionSchema:
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_int("dim", self.dim, 1, limits.DIM)
+        check_integer("dim", self.dim, limits.DIM)
         _check_choice("metric", self.metric, METRICS)
         _check_choice("dtype", self.dtype, tuple(DTYPES))
         if not isinstance(self.fields, Mapping):
@@ -95,19 +95,21 @@ class CollectionSchema:
         return cls(**json.loads(text))
 
 
-def _check_int(name: str, value: object, low: int, high: int) -> None:
+def check_integer(name: str, value: object, high: int) -> int:
+    """An integer from 1 to ``high``."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise InvalidArgument(
-            f"{name} must be an integer from {low} to {high}; got {type(value).__name__}",
+            f"{name} must be an integer from 1 to {high}; got {type(value).__name__}",
             field=name,
         )
-    if not low <= value <= high:
+    if not 1 <= value <= high:
         raise InvalidArgument(
-            f"{name} must be from {low} to {high}; got {value}",
+            f"{name} must be from 1 to {high}; got {value}",
             field=name,
             limit=high,
             actual=int(value),
         )
+    return int(value)
 
 
 def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:

@@ -11,16 +11,6 @@ import click
 if TYPE_CHECKING:
     from vecdb.errors import VecDBError
 
-EXIT_STATUSES = {
-    "InvalidArgument": 2,
-    "Unavailable": 3,
-    "NotFound": 5,
-    "PreconditionFailed": 6,
-    "UnsupportedFormat": 6,
-    "DeadlineExceeded": 7,
-    "DataCorruption": 8,
-}
-"""By the class of the error; 1 for any other."""
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -99,8 +89,10 @@ class StartFailed(click.ClickException):
     """One line on stderr, and the exit status that its cause has on the command line."""
 
     def __init__(self, error: VecDBError) -> None:
+        from vecdb.cli.failures import STATUSES, kind_of
+
         super().__init__(str(error))
-        self.status = EXIT_STATUSES.get(type(error).__name__, 1)
+        self.status = STATUSES[kind_of(error) or "VecDBError"]
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]  # click reads it, and never sets it

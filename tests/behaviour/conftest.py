@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import io
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -46,6 +47,20 @@ class Api:
 
     def create(self, name: str = "docs", **schema: Any) -> Any:
         return self.db.create_collection(name, **{"dim": 4, "metric": "l2", **schema})
+
+    @staticmethod
+    def everything(docs: Any) -> tuple[Any, ...]:
+        """All that can be read of a collection, to be compared."""
+        page = docs.scroll(limit=10_000, with_vector=True)
+        info = docs.describe()
+        return (
+            info.count,
+            info.sequence,
+            list(page.ids),
+            page.payloads,
+            page.sequences.tolist(),
+            page.vectors.tobytes(),
+        )
 
     @contextmanager
     def refuses(
@@ -130,6 +145,17 @@ def api(request) -> Iterator[Api]:
 def clear(db: Any) -> None:
     for info in db.collections():
         db.delete_collection(info.name)
+
+
+@pytest.fixture
+def vectors(rng: np.random.Generator) -> Any:
+    return rng.standard_normal((8, 4)).astype(np.float32)
+
+
+@pytest.fixture
+def key() -> bytes:
+    """A new idempotency key: keys are remembered for a day, beyond their collection."""
+    return os.urandom(63)
 
 
 @pytest.fixture

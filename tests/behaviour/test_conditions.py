@@ -2,39 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
-import numpy as np
 import pytest
 
 KINDS = ("embedded", "remote")
 
 FIELDS = {"lang": "keyword", "year": "int"}
-
-
-@pytest.fixture
-def vectors(rng):
-    return rng.standard_normal((8, 4)).astype(np.float32)
-
-
-@pytest.fixture
-def key():
-    """A new one: keys are remembered for a day, beyond their collection."""
-    return os.urandom(63)
-
-
-def everything(docs):
-    """All that can be read of a collection, to be compared."""
-    page = docs.scroll(limit=10_000, with_vector=True)
-    info = docs.describe()
-    return (
-        info.count,
-        info.sequence,
-        list(page.ids),
-        page.payloads,
-        page.sequences.tolist(),
-        page.vectors.tobytes(),
-    )
 
 
 # ------------------------------------------------------------------------------- conditions
@@ -43,10 +15,10 @@ def everything(docs):
 def test_if_absent_writes_new_records_only(api, vectors):
     docs = api.create()
     docs.upsert([1, 2], vectors[:2], condition={"if_absent": True})
-    before = everything(docs)
+    before = api.everything(docs)
     with api.refuses("PreconditionFailed", "ids[2]"):
         docs.upsert([4, 3, 2, 1], vectors[4:], condition={"if_absent": True})
-    assert everything(docs) == before
+    assert api.everything(docs) == before
     docs.delete([2])
     docs.upsert([2, 3], vectors[:2], condition={"if_absent": True})
     assert docs.count() == 3
@@ -56,23 +28,23 @@ def test_if_present_overwrites_only(api, vectors):
     docs = api.create()
     docs.upsert([1, 2], vectors[:2])
     docs.upsert([2, 1], vectors[2:4], condition={"if_present": True})
-    before = everything(docs)
+    before = api.everything(docs)
     with api.refuses("PreconditionFailed", "ids[1]"):
         docs.upsert([1, 3], vectors[:2], condition={"if_present": True})
-    assert everything(docs) == before
+    assert api.everything(docs) == before
 
 
 def test_if_sequence_holds_for_the_last_write_of_each_record(api, vectors):
     docs = api.create()
     first = docs.upsert([1, 2], vectors[:2]).sequence
     second = docs.upsert([2], vectors[2:3]).sequence
-    before = everything(docs)
+    before = api.everything(docs)
     for wrong in (first, second, second + 1, 2**63):
         with api.refuses("PreconditionFailed"):
             docs.upsert([1, 2], vectors[:2], condition={"if_sequence": wrong})
     with api.refuses("PreconditionFailed", "ids[0]"):
         docs.upsert([3], vectors[:1], condition={"if_sequence": first})
-    assert everything(docs) == before
+    assert api.everything(docs) == before
     sequence = docs.get([2]).sequences[0]  # as numpy gives it
     third = docs.upsert([2], vectors[:1], condition={"if_sequence": sequence}).sequence
     fourth = docs.set_payload([2], {"a": 1}).sequence  # is a write of the record
@@ -87,11 +59,11 @@ def test_filter_condition_looks_at_the_stored_payload(api, vectors):
     docs.upsert([1, 2, 3], vectors[:3], [{"year": 1}, {"year": 2}, None])
     newer = {"filter": api.F("year") < 3}
     docs.upsert([1, 2], vectors[:2], [{"year": 3}, {"year": 2}], condition=newer)
-    before = everything(docs)
+    before = api.everything(docs)
     for ids in ([2, 1], [2, 3], [2, 4]):  # does not match, no payload, not stored
         with api.refuses("PreconditionFailed", "ids[1]"):
             docs.upsert(ids, vectors[:2], condition=newer)
-    assert everything(docs) == before
+    assert api.everything(docs) == before
     without = {"filter": {"year": {"exists": False}}}
     docs.upsert([3], vectors[:1], condition=without)
     with api.refuses("PreconditionFailed", "ids[0]"):
@@ -136,10 +108,10 @@ def test_repeated_key_gives_the_first_answer_and_writes_nothing(api, vectors, ke
     docs = api.create()
     first = docs.upsert([1, 2], vectors[:2], [{"a": 1}, None], idempotency_key=key)
     docs.delete([1])
-    before = everything(docs)
+    before = api.everything(docs)
     again = docs.upsert([1, 2], vectors[:2], [{"a": 1}, None], idempotency_key=key)
     assert (again.count, again.sequence, again.replayed) == (2, first.sequence, True)
-    assert everything(docs) == before
+    assert api.everything(docs) == before
 
 
 def test_keys_cover_every_kind_of_write(api, vectors, key):
@@ -154,18 +126,18 @@ def test_keys_cover_every_kind_of_write(api, vectors, key):
         )
     ):
         first = write(key + bytes([number]))
-        before = everything(docs)
+        before = api.everything(docs)
         again = write(key + bytes([number]))
         assert (first.replayed, again.replayed) == (False, True)
         assert (again.count, again.sequence) == (first.count, first.sequence) == (1, before[1])
-        assert everything(docs) == before
+        assert api.everything(docs) == before
 
 
 def test_key_of_another_request_is_refused(api, vectors, key):
     docs, other = api.create(fields=FIELDS), api.create("other", fields=FIELDS)
     key = {"idempotency_key": key}
     docs.upsert([1, 2], vectors[:2], [{"year": 1}, None], **key)
-    before = everything(docs)
+    before = api.everything(docs)
     for write in (
         lambda: docs.upsert([1, 3], vectors[:2], [{"year": 1}, None], **key),
         lambda: docs.upsert([1, 2], vectors[1:3], [{"year": 1}, None], **key),
@@ -183,7 +155,7 @@ def test_key_of_another_request_is_refused(api, vectors, key):
     ):
         with api.refuses("InvalidArgument", "idempotency_key", "KEY_REUSED"):
             write()
-    assert everything(docs) == before
+    assert api.everything(docs) == before
     assert other.count() == 0
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
@@ -12,31 +10,6 @@ from vecdb.testing.model import Model
 KINDS = ("embedded", "remote")
 
 FIELDS = {"lang": "keyword", "year": "int"}
-
-
-@pytest.fixture
-def vectors(rng):
-    return rng.standard_normal((8, 4)).astype(np.float32)
-
-
-@pytest.fixture
-def key():
-    """A new one: keys are remembered for a day, beyond their collection."""
-    return os.urandom(63)
-
-
-def everything(docs):
-    """All that can be read of a collection, to be compared."""
-    page = docs.scroll(limit=10_000, with_vector=True)
-    info = docs.describe()
-    return (
-        info.count,
-        info.sequence,
-        list(page.ids),
-        page.payloads,
-        page.sequences.tolist(),
-        page.vectors.tobytes(),
-    )
 
 
 def test_write_answers_how_many_and_at_which_commit(api, vectors):
@@ -179,10 +152,10 @@ BAD_VECTORS = [
 def test_bad_vector_is_named_and_nothing_of_the_batch_is_applied(api, vectors, bad, field, reason):
     docs = api.create(metric="cosine")
     docs.upsert([1], vectors[:1], [{"kept": True}])
-    before = everything(docs)
+    before = api.everything(docs)
     with api.refuses("InvalidArgument", field, reason):
         docs.upsert([1, 2], bad)
-    assert everything(docs) == before
+    assert api.everything(docs) == before
 
 
 @pytest.mark.parametrize(

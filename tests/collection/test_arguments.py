@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vecdb.collection.arguments import check_flag, check_integer, check_key, check_lookup
+from vecdb.collection.arguments import check_flag, check_key, check_lookup
 from vecdb.errors import InvalidArgument
+from vecdb.schema import check_integer
 
 
 @pytest.mark.parametrize("value", [True, False, np.bool_(True)])

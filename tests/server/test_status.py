@@ -9,9 +9,9 @@ import pytest
 
 import vecdb.errors
 import vecdb_client.errors
+from vecdb.cli.failures import STATUSES
 from vecdb.errors import DataCorruption, InvalidArgument, LimitExceeded, VecDBError
 from vecdb_server import status
-from vecdb_server.commands import EXIT_STATUSES
 
 
 def classes(module) -> dict[str, type[Exception]]:
@@ -103,4 +103,4 @@ def test_largest_detail_fits_the_headers_of_grpc():
 
 
 def test_every_exit_status_is_of_a_known_error():
-    assert EXIT_STATUSES.keys() <= status.CODES.keys()
+    assert STATUSES.keys() <= status.CODES.keys()

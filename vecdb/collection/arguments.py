@@ -18,22 +18,6 @@ def check_flag(name: str, value: object) -> bool:
     return bool(value)
 
 
-def check_integer(name: str, value: object, high: int) -> int:
-    """An integer from 1 to ``high``."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise InvalidArgument(
-            f"{name} must be an integer from 1 to {high}; got {type(value).__name__}", field=name
-        )
-    if not 1 <= value <= high:
-        raise InvalidArgument(
-            f"{name} must be from 1 to {high}; got {value}",
-            field=name,
-            limit=high,
-            actual=int(value),
-        )
-    return int(value)
-
-
 def check_key(key: object) -> bytes:
     """An idempotency key."""
     if isinstance(key, bytes) and 1 <= len(key) <= limits.IDEMPOTENCY_KEY_BYTES:

@@ -114,11 +114,10 @@ def _survivors(group: Group, row: CollectionRow, taken: list[Operation]) -> _Sur
 def _write_again(
     group: Group, row: CollectionRow, survivors: _Survivors, first_slot: int
 ) -> Operation:
-    sequence = group.next_sequence()
-    put_upsert(
+    operation = put_upsert(
         group.transaction,
         row.number,
-        sequence,
+        group.next_sequence(),
         first_slot=first_slot,
         ids=survivors.ids,
         vectors=survivors.vectors,
@@ -128,10 +127,4 @@ def _write_again(
     group.transaction.put_many(
         "records", [(key, pack_record(slot, last)) for slot, (key, last) in moved]
     )
-    return Operation(
-        sequence=sequence,
-        first_slot=first_slot,
-        ids=survivors.ids,
-        vectors=survivors.vectors,
-        retired=survivors.slots,
-    )
+    return operation

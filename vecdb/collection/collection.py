@@ -13,10 +13,11 @@ from ..deadline import Deadline
 from ..errors import InvalidArgument
 from ..filters import parse_filter
 from ..results import CollectionInfo, Matches, Records, UploadReport, WriteResult
+from ..schema import check_integer
 from ..storage.catalogue import CollectionRow
 from ..storage.records import id_keys, id_kind
 from . import reads, writes
-from .arguments import check_flag, check_integer, check_key
+from .arguments import check_flag, check_key
 from .batch import check_ids, check_unique, digest, ids_bytes, make_batch
 from .columns import Payload, columns_of_rows
 from .conditions import parse_condition
@@ -307,9 +308,17 @@ class Collection:
 
         Exactly min(k, matching records) of them, fewer only by ``min_score``.
         """
-        options = {"filter": filter, "mode": mode, "min_score": min_score}
-        with_ = {"with_payload": with_payload, "with_vector": with_vector}
-        return self._search(vector, k, single=True, timeout=timeout, **options, **with_)[0]
+        return self._search(
+            vector,
+            k,
+            single=True,
+            filter=filter,
+            mode=mode,
+            min_score=min_score,
+            with_payload=with_payload,
+            with_vector=with_vector,
+            timeout=timeout,
+        )[0]
 
     def search_batch(
         self,
@@ -324,9 +333,17 @@ class Collection:
         timeout: float | None = None,
     ) -> list[Matches]:
         """``search`` for each of the vectors [n, dim], from one view of the collection."""
-        options = {"filter": filter, "mode": mode, "min_score": min_score}
-        with_ = {"with_payload": with_payload, "with_vector": with_vector}
-        return self._search(vectors, k, single=False, timeout=timeout, **options, **with_)
+        return self._search(
+            vectors,
+            k,
+            single=False,
+            filter=filter,
+            mode=mode,
+            min_score=min_score,
+            with_payload=with_payload,
+            with_vector=with_vector,
+            timeout=timeout,
+        )
 
     def _search(
         self, vectors: ArrayLike, k: int, *, timeout: float | None, **options: Any

@@ -16,15 +16,15 @@ from ..errors import InvalidArgument, LimitExceeded
 from ..filters import EVERYTHING, Node, parse_filter
 from ..index.flat import Nearest, search_rows
 from ..results import Matches
-from ..schema import CollectionSchema
+from ..schema import CollectionSchema, check_integer
 from ..storage.catalogue import CollectionRow
 from ..storage.format import ID_STR
 from ..storage.records import Ids, id_keys
 from . import columns
-from .arguments import check_flag, check_integer
+from .arguments import check_flag
 from .store import Store, View
 from .tail import Tail
-from .vectors import as_matrix, check_not_zero, to_dtype
+from .vectors import as_matrix, check_finite, check_not_zero, to_dtype
 
 MODES = ("auto", "exact")
 """Every mode scores every matching vector; ``auto`` may one day choose another path."""
@@ -179,14 +179,7 @@ def _one_query(schema: CollectionSchema, vector: ArrayLike) -> NDArray[Any]:
 
 def _as_queries(schema: CollectionSchema, matrix: NDArray[Any], where: str) -> NDArray[np.float32]:
     queries: NDArray[np.float32] = to_dtype(matrix, _FLOAT32)
-    finite = np.isfinite(queries).all(axis=1)
-    if not finite.all():
-        name = where.format(int(np.argmin(finite)))
-        raise InvalidArgument(
-            f"{name} holds NaN, infinity or a number beyond float32",
-            field=name,
-            reason="NOT_FINITE",
-        )
+    check_finite(queries, where)
     if schema.metric == "cosine":
         check_not_zero(queries, where)
     return queries

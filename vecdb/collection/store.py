@@ -18,7 +18,7 @@ from ..storage.catalogue import (
     State,
     find_collection,
     get_state,
-    scan_collections,
+    scan_states,
     sweep_dropped,
 )
 from ..storage.environment import Environment
@@ -162,9 +162,8 @@ class Store:
     def _find_chores(self) -> None:
         with self.environment.read() as transaction:
             self._dropped = transaction.entries("dropped") > 0
-            for row in scan_collections(transaction):
-                state = get_state(transaction, row.number)
-                if state is not None and needs_cleaning(state):
+            for row, state in scan_states(transaction):
+                if needs_cleaning(state):
                     self._unclean[row.number] = row
 
     def _chore(self) -> Callable[[Group], Any] | None:

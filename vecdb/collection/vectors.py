@@ -52,6 +52,18 @@ def to_dtype(array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         return np.ascontiguousarray(array, dtype)
 
 
+def check_finite(matrix: NDArray[Any], where: str) -> None:
+    """Every number fits the dtype; ``where`` with the row's number names a row."""
+    finite = np.isfinite(matrix).all(axis=1)
+    if not finite.all():
+        name = where.format(int(np.argmin(finite)))
+        raise InvalidArgument(
+            f"{name} holds NaN, infinity or a number beyond {matrix.dtype}",
+            field=name,
+            reason="NOT_FINITE",
+        )
+
+
 def check_not_zero(matrix: NDArray[Any], where: str) -> None:
     """Cosine of a zero vector is not defined."""
     nonzero = matrix.any(axis=1)
@@ -68,14 +80,7 @@ def _to_stored(schema: CollectionSchema, matrix: NDArray[Any]) -> NDArray[Any]:
     if schema.dtype == "uint8":
         return _to_bytes(matrix)
     stored = to_dtype(matrix, schema.numpy_dtype)
-    finite = np.isfinite(stored).all(axis=1)
-    if not finite.all():
-        row = int(np.argmin(finite))
-        raise InvalidArgument(
-            f"vectors[{row}] holds NaN, infinity or a number beyond {schema.dtype}",
-            field=f"vectors[{row}]",
-            reason="NOT_FINITE",
-        )
+    check_finite(stored, "vectors[{}]")
     return stored
 
 

@@ -21,7 +21,7 @@ from ..results import WriteResult
 from ..storage import format
 from ..storage.catalogue import CollectionRow, State
 from ..storage.idempotency import Answer, expire_answers, find_answer, put_answer
-from ..storage.operations import Operation, put_delete, put_upsert
+from ..storage.operations import put_delete, put_upsert
 from ..storage.records import get_records, id_kind, pack_record
 from .batch import Batch
 from .conditions import Condition
@@ -29,8 +29,6 @@ from .group import Group
 from .payload import merge_payload
 
 _KIND_WORDS = {format.ID_INT: "integers", format.ID_STR: "strings"}
-_NO_VECTORS = np.empty((0, 0), np.float32)
-_NO_IDS = np.empty(0, np.int64)
 _log = logging.getLogger("vecdb")
 
 
@@ -100,21 +98,14 @@ def upsert(
         condition.require(transaction, keys, stored)
     count = len(keys)
     sequence = group.next_sequence()
-    operation = Operation(
-        sequence=sequence,
+    operation = put_upsert(
+        transaction,
+        row.number,
+        sequence,
         first_slot=state.next_slot,
         ids=batch.ids,
         vectors=batch.vectors,
         retired=_slots_of(stored.values()),
-    )
-    put_upsert(
-        transaction,
-        row.number,
-        sequence,
-        first_slot=operation.first_slot,
-        ids=batch.ids,
-        vectors=batch.vectors,
-        retired=operation.retired,
     )
     transaction.put_many(
         "records",
@@ -146,12 +137,12 @@ def delete(group: Group, state: State, row: CollectionRow, keys: Sequence[bytes]
         return WriteResult(count=0, sequence=state.sequence)
     sequence = group.next_sequence()
     retired = _slots_of(stored.values())
-    put_delete(transaction, row.number, sequence, retired)
+    operation = put_delete(transaction, row.number, sequence, retired)
     for key in sorted(stored):
         transaction.delete("records", key)
         transaction.delete("payloads", key)
     now = replace(state, sequence=sequence, count=state.count - len(stored))
-    group.change(row, state, now, deletion(sequence, retired))
+    group.change(row, state, now, operation)
     return WriteResult(count=len(stored), sequence=sequence)
 
 
@@ -186,13 +177,6 @@ def set_payload(
     return WriteResult(count=len(keys), sequence=sequence)
 
 
-def deletion(sequence: int, retired: NDArray[np.uint64]) -> Operation:
-    """The operation of a deletion, as ``put_delete`` stores it."""
-    return Operation(
-        sequence=sequence, first_slot=0, ids=_NO_IDS, vectors=_NO_VECTORS, retired=retired
-    )
-
-
 def check_id_kind(state: State, kind: int, field: str) -> None:
     """Raise ``InvalidArgument`` if the collection's ids are of the other kind."""
     if state.id_kind not in (format.ID_NONE, kind):
@@ -205,10 +189,10 @@ def check_id_kind(state: State, kind: int, field: str) -> None:
         )
 
 
-def collection_gone(name: str) -> NotFound:
+def collection_gone(name: str, field: str = "name") -> NotFound:
     return NotFound(
         f"there is no collection or alias {name[:128]!r}",
-        field="name",
+        field=field,
         reason="NO_COLLECTION",
         hint="collections() lists what there is",
     )

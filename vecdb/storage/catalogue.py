@@ -56,6 +56,14 @@ def scan_collections(transaction: Transaction) -> Iterator[CollectionRow]:
     return (_row(key, value) for key, value in transaction.scan("collections"))
 
 
+def scan_states(transaction: Transaction) -> Iterator[tuple[CollectionRow, State]]:
+    """All collections and how far each has come, by name."""
+    for row in scan_collections(transaction):
+        state = get_state(transaction, row.number)
+        if state is not None:
+            yield row, state
+
+
 def put_collection(transaction: Transaction, row: CollectionRow, created_us: int) -> None:
     head = pack(format.COLLECTION, number=row.number, created_us=created_us)
     transaction.put("collections", row.name.encode(), head + row.schema.to_json())

@@ -21,6 +21,8 @@ from .records import Ids, id_kind
 from .transaction import Transaction
 
 _NO_SLOTS = np.empty(0, np.uint64)
+_NO_IDS = np.empty(0, np.int64)
+_NO_VECTORS = np.empty((0, 0), np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +52,11 @@ def put_upsert(
     ids: Ids,
     vectors: NDArray[Any],
     retired: NDArray[np.uint64],
-) -> None:
-    """Store the vectors of one batch; the retired slots go with the first part."""
+) -> Operation:
+    """Store the vectors of one batch; the retired slots go with the first part.
+
+    Returns the operation as a whole.
+    """
     rows = max(1, format.PART_BYTES // max(1, vectors.shape[1] * vectors.itemsize))
     for part, start in enumerate(range(0, len(ids), rows)):
         end = min(start + rows, len(ids))
@@ -70,14 +75,21 @@ def put_upsert(
         )
         key = OPERATION_KEY.pack(number, sequence, part)
         transaction.put_parts("operations", key, [head, id_bytes, vector_bytes, out.tobytes()])
+    return Operation(
+        sequence=sequence, first_slot=first_slot, ids=ids, vectors=vectors, retired=retired
+    )
 
 
 def put_delete(
     transaction: Transaction, number: int, sequence: int, retired: NDArray[np.uint64]
-) -> None:
+) -> Operation:
+    """Store that slots were retired, and return the operation."""
     head = pack(format.OPERATION, kind=OP_DELETE, retired=len(retired))
     key = OPERATION_KEY.pack(number, sequence, 0)
     transaction.put_parts("operations", key, [head, retired.tobytes()])
+    return Operation(
+        sequence=sequence, first_slot=0, ids=_NO_IDS, vectors=_NO_VECTORS, retired=retired
+    )
 
 
 def scan_operations(
