@@ -79,12 +79,21 @@ class Call:
         return self._unfinished.acquire(blocking=False)
 
     def finish(self, code: str, detail: pb.ErrorDetail | None = None) -> None:
-        """Write the log line."""
+        """Write the log line, once the answer is on its way: the caller does not wait for it."""
+        milliseconds = round((time.monotonic() - self.started) * 1000, 2)
+
+        def write() -> None:
+            self._write_line(code, detail, milliseconds)
+
+        if not self.context.add_callback(write):  # the call has ended already
+            write()
+
+    def _write_line(self, code: str, detail: pb.ErrorDetail | None, milliseconds: float) -> None:
         values: dict[str, Any] = {
             "request_id": self.request_id,
             "method": self.method,
             "code": code,
-            "ms": round((time.monotonic() - self.started) * 1000, 2),
+            "ms": milliseconds,
             "peer": self.context.peer(),
         }
         trace = _traceparent(self.context)
