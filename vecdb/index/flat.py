@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from ..deadline import Deadline
 from .rescore import IdsOf, nearest_order, rescore, score_all, to_distances
-from .rows import Rows, row_norms
+from .rows import Rows, Run, row_norms
 from .scan import Queries, candidate_capacity, find_candidates
 
-__all__ = ["Nearest", "Rows", "row_norms", "search_rows", "warm"]
+__all__ = ["Nearest", "Rows", "Run", "row_norms", "search_rows", "warm"]
 
 _GROUP = 64  # queries that go through the rows together
 _GROUP_CANDIDATES = 512 * 1024  # kept at most by one thread, of all queries of a group
@@ -48,7 +48,7 @@ class Nearest:
 class _Search:
     """What all queries of one call share."""
 
-    rows: Sequence[Rows]
+    rows: Sequence[Run]
     k: int
     matching: int
     metric: str
@@ -109,7 +109,7 @@ class _Search:
 
 
 def search_rows(
-    rows: Sequence[Rows],
+    rows: Sequence[Run],
     queries: NDArray[np.float32],
     k: int,
     *,

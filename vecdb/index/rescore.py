@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..deadline import Deadline
 from ..kernels.exact import score_pairs
-from .rows import Rows, as_float32, split_rows
+from .rows import Run, split_rows
 from .scan import Queries
 from .share import share
 
@@ -47,21 +47,19 @@ def to_distances(metric: str, scores: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _score_raw(
-    run: Rows,
+    run: Run,
     queries: Queries,
     query_of: NDArray[np.int64],
     row_of: NDArray[np.int64],
     out: NDArray[np.float64],
 ) -> None:
-    """``score_pairs`` of queries and rows of the run, whatever the run's dtype."""
-    vectors = run.vectors
-    if vectors.dtype != np.float32:
-        vectors, row_of = as_float32(vectors[row_of]), np.arange(len(row_of))
-    score_pairs(queries.metric == "l2", queries.vectors, vectors, query_of, row_of, out)
+    """``score_pairs`` of queries and rows of the run, wherever and as what they are stored."""
+    vectors, places = run.pick(row_of)
+    score_pairs(queries.metric == "l2", queries.vectors, vectors, query_of, places, out)
 
 
 def rescore(
-    rows: Sequence[Rows],
+    rows: Sequence[Run],
     queries: Queries,
     candidates: Sequence[NDArray[np.int64]],
     *,
@@ -80,7 +78,7 @@ def rescore(
     slots, query_of = slots[by_slot], query_of[by_slot]
     raw, norms = np.empty(len(slots)), np.ones(len(slots))
 
-    def work(parts: deque[tuple[Rows, int, int]]) -> None:
+    def work(parts: deque[tuple[Run, int, int]]) -> None:
         while True:
             deadline.check("scoring vectors")
             try:
@@ -89,7 +87,7 @@ def rescore(
                 return
             row_of = slots[start:stop] - run.first
             if queries.metric == "cosine":
-                norms[start:stop] = run.norms[row_of]
+                norms[start:stop] = run.norms_of(row_of)
             _score_raw(run, queries, query_of[start:stop], row_of, raw[start:stop])
 
     dim = queries.vectors.shape[1]
@@ -107,8 +105,8 @@ def rescore(
 
 
 def _parts(
-    rows: Sequence[Rows], slots: NDArray[np.int64], step: int
-) -> Iterator[tuple[Rows, int, int]]:
+    rows: Sequence[Run], slots: NDArray[np.int64], step: int
+) -> Iterator[tuple[Run, int, int]]:
     """The run and the bounds in ``slots`` (ascending) of pieces of at most ``step`` slots."""
     ends = np.searchsorted(slots, [run.first + len(run) for run in rows]).tolist()
     start = 0
@@ -119,7 +117,7 @@ def _parts(
 
 
 def score_all(
-    rows: Sequence[Rows],
+    rows: Sequence[Run],
     queries: Queries,
     *,
     deadline: Deadline,
@@ -129,15 +127,16 @@ def score_all(
     """Slots, ascending, and scores of all matching rows, for one query."""
 
     def work(
-        parts: deque[tuple[int, Rows]],
+        parts: deque[tuple[int, tuple[Run, int, int]]],
     ) -> list[tuple[int, NDArray[np.int64], NDArray[np.float64]]]:
         done: list[tuple[int, NDArray[np.int64], NDArray[np.float64]]] = []
         while True:
             deadline.check("scoring vectors")
             try:
-                place, run = parts.popleft()
+                place, (whole, start, stop) = parts.popleft()
             except IndexError:
                 return done
+            run = whole.part(start, stop)
             row_of = run.matching()
             query_of = np.zeros(len(row_of), np.int64)
             raw = np.empty(len(row_of))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,34 @@ from ..kernels.exact import score_pairs
 _NORM_BYTES = 1024 * 1024
 
 
+class Run(Protocol):
+    """Consecutive slots ``first`` .. ``first + len``, wherever their vectors lie."""
+
+    @property
+    def first(self) -> int: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def __len__(self) -> int: ...
+
+    def part(self, start: int, stop: int) -> Rows:
+        """Rows ``start`` .. ``stop``, contiguous."""
+
+    def matching_count(self) -> int:
+        """How many rows may match."""
+
+    def pick(self, row_of: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """float32 vectors that hold those of ``row_of``, and where in them each one lies."""
+
+    def norms_of(self, row_of: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Lengths of the vectors of ``row_of``, as ``row_norms`` gives them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """A run of consecutive slots.
+    """A run that lies in one array.
 
     - ``first``: slot of row 0
     - ``vectors``: [n, dim], C-contiguous, float32, float16 or uint8; may be read-only
@@ -34,6 +59,14 @@ class Rows:
     def __len__(self) -> int:
         return len(self.norms)
 
+    @property
+    def dim(self) -> int:
+        return int(self.vectors.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.vectors.dtype
+
     def part(self, start: int, stop: int) -> Rows:
         return Rows(
             first=self.first + start,
@@ -42,6 +75,10 @@ class Rows:
             mask=self.mask[start:stop],
         )
 
+    def moved(self, by: int) -> Rows:
+        """The same rows, their slots numbered ``by`` higher."""
+        return replace(self, first=self.first + by) if by else self
+
     def matching(self) -> NDArray[np.int64]:
         """Positions of the rows that may match, ascending."""
         return np.flatnonzero(self.mask.view(np.bool_))
@@ -49,17 +86,22 @@ class Rows:
     def matching_count(self) -> int:
         return int(np.count_nonzero(self.mask.view(np.bool_)))
 
+    def pick(self, row_of: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        if self.vectors.dtype == np.float32:
+            return self.vectors, row_of
+        return as_float32(self.vectors[row_of]), np.arange(len(row_of))
 
-def split_rows(rows: Iterable[Rows], rows_max: int) -> Iterator[Rows]:
-    """Parts of nearly equal length, of at most ``rows_max`` rows."""
+    def norms_of(self, row_of: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self.norms[row_of]
+
+
+def split_rows(rows: Iterable[Run], rows_max: int) -> Iterator[tuple[Run, int, int]]:
+    """(run, start, stop) of parts of nearly equal length, of at most ``rows_max`` rows."""
     for run in rows:
-        if 0 < len(run) <= rows_max:
-            yield run
-            continue
         parts = -(-len(run) // rows_max)
         edges = [len(run) * part // parts for part in range(parts + 1)] if parts else []
         for start, stop in pairwise(edges):
-            yield run.part(start, stop)
+            yield run, start, stop
 
 
 def as_float32(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..deadline import Deadline
 from ..kernels import topk
 from ..kernels.distance import dot_block, dot_rows, l2_rows
-from .rows import Rows, as_float32, split_rows
+from .rows import Rows, Run, as_float32, split_rows
 from .share import share
 
 _ALONE_FORMS = {"dot": topk.DOT, "cosine": topk.COSINE, "l2": topk.L2_ROWS}
@@ -177,17 +177,16 @@ class _Scanner:
         return as_float32(vectors, self._wide)
 
 
-def _tile_rows(queries: Queries, vectors: NDArray[Any]) -> int:
-    dim, itemsize = int(vectors.shape[1]), vectors.itemsize
-    if queries.alone and vectors.dtype != np.float16:
-        return max(1, _ALONE_BYTES // (dim * itemsize))
-    if vectors.dtype == np.float32:
+def _tile_rows(queries: Queries, run: Run) -> int:
+    if queries.alone and run.dtype != np.float16:
+        return max(1, _ALONE_BYTES // (run.dim * run.dtype.itemsize))
+    if run.dtype == np.float32:
         return _BLOCK_ROWS
-    return min(_BLOCK_ROWS, max(64, _SCRATCH_BYTES // (4 * dim)))
+    return min(_BLOCK_ROWS, max(64, _SCRATCH_BYTES // (4 * run.dim)))
 
 
 def find_candidates(
-    rows: Sequence[Rows],
+    rows: Sequence[Run],
     queries: Queries,
     k: int,
     *,
@@ -202,20 +201,20 @@ def find_candidates(
     """
     floors = queries.floors(min_score)
 
-    def work(tiles: deque[Rows]) -> _Found:
+    def work(tiles: deque[tuple[Run, int, int]]) -> _Found:
         scanner = _Scanner(queries, k, floors)
         going_on = True
         while going_on:
             deadline.check("comparing vectors")
             try:
-                tile = tiles.popleft()
+                run, start, stop = tiles.popleft()
             except IndexError:
                 break
-            going_on = scanner.take(tile)
+            going_on = scanner.take(run.part(start, stop))
         return scanner.found
 
-    tiles = list(split_rows(rows, _tile_rows(queries, rows[0].vectors)))
-    elements = sum(run.vectors.size for run in rows) * len(queries)
+    tiles = list(split_rows(rows, _tile_rows(queries, rows[0])))
+    elements = sum(len(run) * run.dim for run in rows) * len(queries)
     threads = threads if elements >= _SHARE_ELEMENTS else 1
     parts = share(tiles, work, pool, threads)
     return [_merge(parts, query, k, floors[query]) for query in range(len(queries))]
