@@ -45,15 +45,23 @@ class CollectionSchema:
     - ``metric``: cosine, dot or l2; score is cosine, <x,q> or -|x-q|; higher is better
     - ``dtype``: how vectors are stored: float32, float16 or uint8
     - ``fields``: name -> type (``FIELD_TYPES``) of the payload fields that filters may use
+    - ``code_bits``: 1, 2, 4 or 8: bits a dimension of the codes that searches read first
+    - ``page_bytes``: 4096, 8192 or 16384: size of the pages that vectors are stored in; None: the
+      size that fits ``dim`` and ``dtype``
     """
 
     dim: int
     metric: str = "cosine"
     dtype: str = "float32"
     fields: Mapping[str, str] = field(default_factory=dict)
+    code_bits: int = 4
+    page_bytes: int | None = None
 
     def __post_init__(self) -> None:
         check_integer("dim", self.dim, limits.DIM)
+        _check_number("code_bits", self.code_bits, limits.CODE_BITS)
+        if self.page_bytes is not None:
+            _check_number("page_bytes", self.page_bytes, limits.PAGE_BYTES)
         _check_choice("metric", self.metric, METRICS)
         _check_choice("dtype", self.dtype, tuple(DTYPES))
         if not isinstance(self.fields, Mapping):
@@ -83,10 +91,12 @@ class CollectionSchema:
     def to_json(self) -> bytes:
         """The stored form; ``from_json`` reads it."""
         values = {
-            "dim": self.dim,
+            "dim": int(self.dim),
             "metric": self.metric,
             "dtype": self.dtype,
             "fields": dict(self.fields),
+            "code_bits": int(self.code_bits),
+            "page_bytes": None if self.page_bytes is None else int(self.page_bytes),
         }
         return json.dumps(values, separators=(",", ":"), sort_keys=True).encode()
 
@@ -110,6 +120,16 @@ def check_integer(name: str, value: object, high: int) -> int:
             actual=int(value),
         )
     return int(value)
+
+
+def _check_number(name: str, value: object, known: tuple[int, ...]) -> None:
+    """One of a few integers; no float or bool that equals one."""
+    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not integer or value not in known:
+        raise InvalidArgument(
+            f"{name} must be one of {', '.join(map(str, known))}; got {str(value)[:40]!r}",
+            field=name,
+        )
 
 
 def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:

@@ -131,7 +131,7 @@ def test_step_takes_out_the_oldest_and_writes_again_what_lives(docs, rng, state_
     model.delete([id for id in range(50) if id not in (3, 17, 44)])
     before = state_of(docs)
     row = store.row("docs")
-    store.submit(lambda group: clean_step(group, row), 1).result()
+    store.submit(lambda group: clean_step(group, row, docs._store.segments.bury), 1).result()
     now = state_of(docs)
     assert (now.first_slot, now.count) == (20, 3)
     assert now.next_slot == before.next_slot + 2  # 3 and 17 are at the end again
@@ -142,7 +142,7 @@ def test_step_takes_out_the_oldest_and_writes_again_what_lives(docs, rng, state_
     docs.upsert([3], np.ones((1, 4), np.float32))  # retires the moved row
     model.upsert([3], np.ones((1, 4)), sequence=docs.describe().sequence)
     while needs_cleaning(state_of(docs)):
-        store.submit(lambda group: clean_step(group, row), 1).result()
+        store.submit(lambda group: clean_step(group, row, docs._store.segments.bury), 1).result()
     model.check(docs)
     model.check_search(docs, np.ones(4, np.float32), 10)
 
@@ -152,7 +152,7 @@ def test_step_for_a_collection_that_is_gone_does_nothing(db, docs):
     row = store.row("docs")
     db.delete_collection("docs")
     before = db.stats()["sequence"]
-    store.submit(lambda group: clean_step(group, row), 1).result()
+    store.submit(lambda group: clean_step(group, row, docs._store.segments.bury), 1).result()
     assert db.stats()["sequence"] == before
 
 

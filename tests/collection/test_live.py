@@ -1,12 +1,17 @@
-"""The newest tail: loaded when needed, carried forward, begun again where it fell behind."""
+"""The newest snapshot: loaded when needed, carried forward, begun again where it fell behind."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from vecdb.collection.live import LiveTail, apply_operations
+from vecdb.collection.live import LiveSnapshot
+from vecdb.collection.segment import quantizer_of
+from vecdb.collection.snapshot import Snapshot
 from vecdb.collection.tail import Tail
+from vecdb.quantize.planes import Encoder
 from vecdb.storage.operations import Operation
 from vecdb.storage.operations import scan_operations as scan
 
@@ -30,25 +35,35 @@ def look(docs):
 
 
 @pytest.fixture
-def live(look):
+def live(docs, look):
     with look() as (_, row, _):
-        return LiveTail(row)
+        return LiveSnapshot(row, docs._store.segments.load)
 
 
 def replayed(look):
-    """The tail as a replay of everything that is stored gives it: slot -> (id, vector)."""
+    """The records as a replay of everything that is stored gives them: place -> (id, vector)."""
     with look() as (transaction, row, state):
-        return content(LiveTail(row).at(transaction, state))
+        return content(LiveSnapshot(row, lambda *_: None).at(transaction, state))
 
 
-def content(tail):
+def content(snapshot):
     found = {}
-    for rows in tail.rows:
+    for run in snapshot.runs():
+        rows = run.part(0, len(run))
         for row in rows.matching().tolist():
-            slot = rows.first + row
-            (id,) = tail.ids_of(np.array([slot]))
-            found[slot] = (id, rows.vectors[row].tolist())
+            place = rows.first + row
+            (id,) = snapshot.ids_of(np.array([place]))
+            found[place] = (id, rows.vectors[row].tolist())
     return found
+
+
+def empty(row):
+    encoder = Encoder(quantizer_of(row.schema, row.number), None)
+    return Snapshot(sequence=0, manifest=0, tail=Tail(schema=row.schema, encoder=encoder))
+
+
+def at(state, step):
+    return replace(state, sequence=state.sequence + step)
 
 
 def test_tail_is_loaded_by_the_first_who_asks(docs, live, look):
@@ -90,11 +105,11 @@ def test_writer_carries_a_loaded_tail_forward(docs, live, look):
     docs.upsert([1], ONE)
     with look() as (transaction, row, state):
         live.at(transaction, state)
-    before = state.sequence
+    before = state
     docs.upsert([2], ONE)
     with look() as (transaction, row, state):
-        done = list(scan(transaction, row.number, row.schema, before))
-    live.advance(before, state.sequence, done)
+        done = list(scan(transaction, row.number, row.schema, before.sequence))
+    live.advance(before, state, done)
     assert live.loaded.sequence == state.sequence
     assert content(live.loaded) == replayed(look)
 
@@ -103,11 +118,11 @@ def test_tail_at_another_write_is_left_to_the_readers(docs, live, look):
     docs.upsert([1], ONE)
     with look() as (transaction, row, state):
         done = list(scan(transaction, row.number, row.schema))
-        live.advance(0, state.sequence, done)
+        live.advance(at(state, -state.sequence), state, done)
         assert live.loaded is None  # not loaded
         tail = live.at(transaction, state)
-        live.advance(state.sequence + 5, state.sequence + 6, done)
-        live.advance(state.sequence - 1, state.sequence, done)
+        live.advance(at(state, 5), at(state, 6), done)
+        live.advance(at(state, -1), state, done)
     assert live.loaded is tail
 
 
@@ -117,7 +132,7 @@ def test_writer_does_not_wait_for_a_reader_that_loads_the_tail(docs, live, look)
         tail = live.at(transaction, state)
         done = list(scan(transaction, row.number, row.schema))
     with live._lock:  # as a reader holds it
-        live.advance(tail.sequence, tail.sequence + 1, done)
+        live.advance(state, at(state, 1), done)
     assert live.loaded is tail
     docs.upsert([2], ONE)
     with look() as (transaction, _, state):
@@ -151,16 +166,16 @@ def test_operations_together_give_what_they_give_one_by_one(docs, look, rng):
             docs.delete(rng.permutation(12)[:3])
     with look() as (transaction, row, _):
         operations = list(scan(transaction, row.number, row.schema))
-    one_by_one = Tail(schema=row.schema)
+    one_by_one = empty(row)
     for operation in operations:
-        one_by_one = apply_operations(one_by_one, [operation])
-    together = apply_operations(Tail(schema=row.schema), operations)
+        one_by_one = one_by_one.apply([operation])
+    together = empty(row).apply(operations)
     assert content(one_by_one) == content(together) == replayed(look)
 
 
 def test_operations_with_a_gap_between_their_slots_are_kept_apart(look):
     with look() as (_, row, _):
-        schema = row.schema
+        nothing = empty(row)
     made = [
         Operation(
             sequence=number,
@@ -171,6 +186,6 @@ def test_operations_with_a_gap_between_their_slots_are_kept_apart(look):
         )
         for number, first in enumerate((0, 2, 10, 12, 20), 1)
     ]
-    tail = apply_operations(Tail(schema=schema), made)
+    tail = nothing.apply(made)
     assert sorted(content(tail)) == [0, 1, 2, 3, 10, 11, 12, 13, 20, 21]
     assert {slot: id for slot, (id, _) in content(tail).items()} == {s: s for s in content(tail)}

@@ -18,6 +18,10 @@ OPTIONS = {
     "min_score": None,
     "with_payload": True,
     "with_vector": False,
+    "with_relevance": False,
+    "with_surprise": False,
+    "effort": None,
+    "estimator": "rabitq",
     "single": True,
 }
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 
+import lmdb
 import numpy as np
 import pytest
 
 import vecdb
-from vecdb.collection import cleaning, search
-from vecdb.errors import InvalidArgument, NotFound, Unavailable
+from vecdb.collection import cleaning, scanning
+from vecdb.errors import DataCorruption, InvalidArgument, NotFound, Unavailable
+from vecdb.storage import format
+from vecdb.storage.files import DirectoryLock
 from vecdb.storage.lmdb_errors import disk_full
 
 ONE = np.ones((1, 4), np.float32)
@@ -98,8 +101,8 @@ def test_text_that_is_no_name_is_just_not_found(db, name):
 # -------------------------------------------------------------------------------------- tails
 
 
-def tails_of(db):
-    return len(db._store._tails)
+def snapshots_of(db):
+    return len(db._store._live)
 
 
 def test_tail_is_made_when_vectors_are_asked_for(db, docs):
@@ -107,10 +110,10 @@ def test_tail_is_made_when_vectors_are_asked_for(db, docs):
     docs.count()
     docs.get([1])
     docs.describe()
-    assert tails_of(db) == 0
-    assert docs.stats()["memory_bytes"] == {"tail": 0}
+    assert snapshots_of(db) == 0
+    assert set(docs.stats()["memory_bytes"].values()) == {0}
     docs.search(ONE[0])
-    assert tails_of(db) == 1
+    assert snapshots_of(db) == 1
     assert docs.stats()["memory_bytes"]["tail"] > 0
 
 
@@ -120,7 +123,7 @@ def test_tails_of_dropped_collections_are_given_back(db):
         made.upsert([1], ONE)
         made.search(ONE[0])
         db.delete_collection(f"c{turn}")
-    assert tails_of(db) == 0
+    assert snapshots_of(db) == 0
 
 
 def test_tail_that_a_late_reader_made_goes_with_the_next(db, docs):
@@ -131,11 +134,11 @@ def test_tail_that_a_late_reader_made_goes_with_the_next(db, docs):
         dropped = threading.Thread(target=lambda: db.delete_collection("docs"))
         dropped.start()
         dropped.join()
-        assert store._tail_in(view.transaction, view.row).at(view.transaction, view.state).live == 1
-    assert tails_of(db) == 1
+        assert store._live_in(view.transaction, view.row).at(view.transaction, view.state).live == 1
+    assert snapshots_of(db) == 1
     other = db.create_collection("other", dim=4)
     assert len(other.search(ONE[0])) == 0
-    assert tails_of(db) == 1
+    assert snapshots_of(db) == 1
 
 
 # ------------------------------------------------------------------------------------- chores
@@ -247,13 +250,32 @@ def test_closing_under_a_search_on_several_threads_says_so(tmp_path, monkeypatch
         docs.upsert(np.arange(10_000), np.ones((10_000, 512), np.float16))
         found = docs.search(np.ones(512, np.float32), with_payload=False)
         assert len(found) == 10
-        compare = search.search_rows
+        compare = scanning.search_rows
 
         def close_first(*arguments, **options):
             db.close()
             return compare(*arguments, **options)
 
-        monkeypatch.setattr(search, "search_rows", close_first)
+        monkeypatch.setattr(scanning, "search_rows", close_first)
         with pytest.raises(Unavailable) as caught:
-            docs.search(np.ones(512, np.float32), with_payload=False)
+            docs.search(np.ones(512, np.float32), mode="exact", with_payload=False)
         assert caught.value.reason == "CLOSED"
+
+
+# ------------------------------------------------------------------------------------ opening
+
+
+def test_database_that_cannot_be_opened_is_given_back(tmp_path):
+    with vecdb.open(tmp_path, threads=1) as db:
+        db.create_collection("docs", dim=4)
+    with lmdb.open(str(tmp_path), max_dbs=len(format.TABLES)) as raw:
+        states = raw.open_db(b"states")
+        with raw.begin(write=True) as transaction:
+            ((key, value),) = transaction.cursor(states)
+            transaction.put(key, value[:-1] + bytes([value[-1] ^ 1]), db=states)
+    before = threading.active_count()
+    for _ in range(2):  # not LOCKED the second time
+        with pytest.raises(DataCorruption, match="states"):
+            vecdb.open(tmp_path, threads=2)
+    DirectoryLock(tmp_path).release()
+    assert threading.active_count() == before

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from vecdb.collection import tail as module
+from vecdb.collection.segment import quantizer_of
 from vecdb.collection.tail import Tail
 from vecdb.index.flat import row_norms
+from vecdb.quantize.planes import Encoder
 from vecdb.schema import CollectionSchema
 
 SCHEMA = CollectionSchema(dim=3)
+ENCODER = Encoder(quantizer_of(SCHEMA, 1), None)
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +27,7 @@ def vectors(first, count):
 
 
 def fill(*counts, texts=False):
-    tail = Tail(schema=SCHEMA)
+    tail = Tail(schema=SCHEMA, encoder=ENCODER)
     for count in counts:
         first = tail.size
         ids = np.arange(first, first + count) * 10
@@ -67,7 +70,7 @@ def test_appended_rows_are_all_there(counts, texts):
 
 
 def test_empty_tail_has_no_rows():
-    tail = Tail(schema=SCHEMA)
+    tail = Tail(schema=SCHEMA, encoder=ENCODER)
     assert (tail.size, tail.live, tail.rows, tail.memory_bytes) == (0, 0, [], 0)
     assert tail.rows_where(np.empty(0, np.int64)) == []
     assert tail.ids_of(np.empty(0, np.int64)).tolist() == []
@@ -103,7 +106,7 @@ def test_older_tail_is_never_changed():
 
 def test_vectors_are_copied_in_and_out():
     given = vectors(0, 2)
-    tail = Tail(schema=SCHEMA).append(0, np.array([0, 10]), given)
+    tail = Tail(schema=SCHEMA, encoder=ENCODER).append(0, np.array([0, 10]), given)
     given[:] = -1
     tail.vectors_of(np.array([0, 1]))[:] = -2
     assert content(tail) == expected(0, 1)
@@ -147,7 +150,7 @@ def test_block_without_records_gives_its_memory_back():
 
 
 def test_memory_counts_what_blocks_reserve():
-    row_bytes = 3 * 4 + 8 + 1 + 8
+    row_bytes = 3 * 4 + 8 + 1 + 8 + 16  # vector, norm, mask, id, code and factors
     assert fill(1).memory_bytes == fill(8).memory_bytes == 8 * row_bytes
     assert fill(9).memory_bytes == 16 * row_bytes
 
@@ -156,12 +159,49 @@ def test_memory_counts_what_blocks_reserve():
 def test_vectors_keep_their_dtype(dtype):
     schema = CollectionSchema(dim=2, dtype=dtype)
     given = np.array([[1, 2], [3, 4]]).astype(schema.numpy_dtype)
-    tail = Tail(schema=schema).append(0, np.array([1, 2]), given)
+    tail = Tail(schema=schema, encoder=Encoder(quantizer_of(schema, 1), None)).append(
+        0, np.array([1, 2]), given
+    )
     assert tail.vectors_of(np.array([1])).dtype == schema.numpy_dtype
     assert tail.vectors_of(np.array([1])).tolist() == [[3, 4]]
 
 
-def test_tail_seen_at_a_later_write_has_the_same_records():
-    tail = fill(10).at(77)
-    assert (tail.sequence, tail.at(78).sequence) == (77, 78)
-    assert content(tail.at(78)) == content(tail)
+def test_sealed_slots_leave_the_tail():
+    tail = fill(20)
+    left = tail.without_first(10)
+    assert content(left) == expected(*range(10, 20))
+    assert (left.first, left.live) == (10, 10)
+    assert content(left.append(20, np.array([200]), vectors(20, 1))) == expected(*range(10, 21))
+    assert content(tail) == expected(*range(20))
+    assert content(tail.without_first(20)) == {}
+
+
+def test_live_slots_are_those_with_a_record():
+    tail = fill(20).retire(slots(3, 11))
+    assert tail.live_slots().tolist() == [s for s in range(20) if s not in (3, 11)]
+    asked = slots(11, 12, 3, 4, 400)
+    assert tail.holds(asked).tolist() == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize("counts", [(20,), (3, 5, 12), (1,) * 20])
+def test_rows_are_coded_alike_however_they_came(counts):
+    rows = np.concatenate([vectors(first, 1) for first in range(20)])
+    codes, factors, _ = ENCODER.quantizer.empty_codes(20)
+    ENCODER.encode(rows, 0, codes, factors)
+    runs = fill(*counts).coded
+    found = np.concatenate([run.codes for run in runs])
+    assert (found == codes).all()
+    assert (np.concatenate([run.factors for run in runs]) == factors).all()
+
+
+def test_tail_is_coded_again_about_another_centre():
+    other = Encoder(quantizer_of(SCHEMA, 1), np.array([5, 6, 7], np.float32))
+    tail = fill(20).retire(slots(2))
+    again = tail.coded_by(other)
+    assert content(again) == content(tail)
+    assert sum(run.matching_count() for run in again.coded) == 19
+    fresh = Tail(schema=SCHEMA, encoder=other)
+    for first in range(20):
+        fresh = fresh.append(first, np.array([10 * first]), vectors(first, 1))
+    pairs = zip(again.coded, fresh.coded, strict=True)
+    assert all((a.codes == b.codes).all() and (a.factors == b.factors).all() for a, b in pairs)

@@ -201,6 +201,17 @@ def test_old_keys_are_forgotten_some_with_each_write(db, docs, clock):
     assert docs.delete([0], idempotency_key=b"new 0").replayed
 
 
+def test_key_is_forgotten_after_a_day_in_which_nothing_was_written(docs, clock):
+    """Answers are deleted with later writes; here there was none."""
+    docs.upsert([1], ONE, idempotency_key=b"key")
+    clock.advance(DAY)
+    assert docs.upsert([1], ONE, idempotency_key=b"key").replayed
+    clock.advance(1)
+    again = docs.upsert([1], -ONE, idempotency_key=b"key")
+    assert (again.replayed, again.sequence) == (False, 2)
+    assert docs.upsert([1], -ONE, idempotency_key=b"key").replayed  # for a day of its own
+
+
 def test_write_without_a_key_leaves_none(db, docs):
     docs.upsert([1], ONE)
     docs.delete([1])

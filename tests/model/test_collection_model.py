@@ -236,10 +236,26 @@ class CollectionMachine(RuleBasedStateMachine):
         store = self.db._store
         row = store.row("docs")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(cleaning, "needs_cleaning", lambda state: cleaning.dead_rows(state) > 0)
+            patch.setattr(
+                cleaning, "needs_cleaning", lambda s: cleaning.dead_rows(s) > 0 or s.buried > 0
+            )
             patch.setattr(cleaning, "_STEP_PARTS", parts)
             for _ in range(steps):
-                store.submit(lambda group: cleaning.clean_step(group, row), 1).result()
+                bury = store.segments.bury
+                store.submit(lambda group: cleaning.clean_step(group, row, bury), 1).result()
+
+    @rule()
+    def seal(self) -> None:
+        waiting = self.docs.describe().tail
+        assert self.docs.seal().records == waiting
+        assert self.docs.describe().tail == 0
+
+    @rule()
+    def compact(self) -> None:
+        self.docs.compact()
+        assert self.docs.describe().segments <= 1
+        sealed = sum(one["slots"] for one in self.docs.stats()["segments"])
+        assert sealed + self.docs.describe().tail == len(self.model)
 
     # -------------------------------------------------------------------------------- always
 
@@ -253,6 +269,19 @@ class CollectionMachine(RuleBasedStateMachine):
         )
         for one, found in zip((query, query + 1), batch, strict=True):
             self.model.check_matches(found, one, k, predicate=predicate)
+
+    @rule(seed=seeds, k=st.integers(1, 40), name=st.none() | filters)
+    def scan(self, seed: int, k: int, name: str | None) -> None:
+        """As many matches as there are, each with its true score."""
+        query = np.random.default_rng(seed).integers(1, 4, DIM).astype(np.float32)
+        filter, predicate = (None, None) if name is None else FILTERS[name]
+        found = self.docs.search(query, k, mode="scan", filter=filter)
+        allowed = set(self.model.matching(predicate))
+        assert len(found) == min(k, len(allowed))
+        assert set(found.ids if self.text else found.ids.tolist()) <= allowed
+        everything = self.docs.search(query, len(allowed) or 1, mode="exact", filter=filter)
+        scores = dict(zip(list(everything.ids), everything.scores, strict=True))
+        assert [scores[id] for id in found.ids] == list(found.scores)
 
     @invariant()
     def holds_what_the_model_holds(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
+from .. import limits
 from . import options
 from .options import Command, Group
 from .output import Console, with_console
@@ -22,12 +24,13 @@ LIST_COLUMNS = (
     Column("fields"),
     Column("aliases"),
 )
+KINDS = {"dim": "count", "records": "count", "page_bytes": "count", "tail": "count"}
 ALIAS_COLUMNS = (Column("alias"), Column("collection"))
 
 
 @click.group(cls=Group)
 def collection() -> None:
-    """Create, list, describe, delete and alias collections."""
+    """Create, list, describe, seal and delete collections."""
 
 
 @collection.command(cls=Command)
@@ -55,6 +58,18 @@ def collection() -> None:
     multiple=True,
     help=f"A payload field that filters may use: {', '.join(options.FIELD_TYPES)}. Repeatable.",
 )
+@click.option(
+    "--code-bits",
+    type=click.Choice([str(bits) for bits in limits.CODE_BITS]),
+    default="4",
+    show_default=True,
+    help="Bits a dimension of the codes that scans read.",
+)
+@click.option(
+    "--page-bytes",
+    type=click.Choice([str(size) for size in limits.PAGE_BYTES]),
+    help="Size of the pages of vectors; left out, what fits them.",
+)
 @with_target
 @with_console
 def create(
@@ -63,13 +78,21 @@ def create(
     metric: str,
     dtype: str,
     fields: tuple[tuple[str, str], ...],
+    code_bits: str,
+    page_bytes: str | None,
     target: Target,
     console: Console,
 ) -> None:
     """Create the collection NAME, empty. A missing directory is made."""
     with target.writing(create=True) as database:
         made = database.create_collection(
-            name, dim=dim, metric=metric, dtype=dtype, fields=dict(fields)
+            name,
+            dim=dim,
+            metric=metric,
+            dtype=dtype,
+            fields=dict(fields),
+            code_bits=int(code_bits),
+            page_bytes=None if page_bytes is None else int(page_bytes),
         )
         info = made.describe()
     console.done(f"created {name}: {dim:,} dimensions, {metric}, {dtype}", facts_of(info))
@@ -93,7 +116,58 @@ def describe(name: str, target: Target, console: Console) -> None:
     """Show the collection NAME (or an alias): its schema, its size."""
     with target.reading() as database:
         info = database.collection(name).describe()
-    console.facts(facts_of(info), {"dim": "count", "records": "count"})
+    console.facts(facts_of(info), KINDS)
+
+
+@collection.command(cls=Command)
+@click.argument("name")
+@with_target
+@with_console
+def stats(name: str, target: Target, console: Console) -> None:
+    """Show counters and sizes of the collection NAME."""
+    with target.reading() as database:
+        found = database.collection(name).stats()
+    if console.format != "table":
+        console.facts(found)
+        return
+    facts = dict(flattened(found))
+    console.facts(facts, {key: kind_of(key, value) for key, value in facts.items()})
+
+
+@collection.command(cls=Command)
+@click.argument("name")
+@with_target
+@with_console
+def seal(name: str, target: Target, console: Console) -> None:
+    """Seal all records of the collection NAME into segments.
+
+    It is done by itself once there are many. Waits until it is done, or --timeout is over.
+    """
+    with target.writing() as database:
+        done = database.collection(name).seal(timeout=target.timeout)
+    console.done(
+        f"sealed {plural(done.records, 'record')} of {name}, which has "
+        f"{plural(done.segments, 'segment')} now",
+        {"name": name, "records": done.records, "segments": done.segments},
+    )
+
+
+@collection.command(cls=Command)
+@click.argument("name")
+@with_target
+@with_console
+def compact(name: str, target: Target, console: Console) -> None:
+    """Write the segments of the collection NAME anew, without gaps.
+
+    Waits until it is done, or --timeout is over.
+    """
+    with target.writing() as database:
+        done = database.collection(name).compact(timeout=target.timeout)
+    console.done(
+        f"compacted {plural(done.records, 'record')} of {name}, which has "
+        f"{plural(done.segments, 'segment')} now",
+        {"name": name, "records": done.records, "segments": done.segments},
+    )
 
 
 @collection.command(cls=Command)
@@ -163,4 +237,25 @@ def facts_of(info: Any) -> dict[str, Any]:
         "ids": info.id_kind,
         "aliases": list(info.aliases),
         "sequence": info.sequence,
+        "code_bits": info.code_bits,
+        "page_bytes": info.page_bytes,
+        "segments": info.segments,
+        "tail": info.tail,
+        "sealing": info.sealing,
     }
+
+
+def flattened(stats: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Name and value of what is no mapping: those in a mapping have its name before their own."""
+    for name, value in stats.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{name} ")
+        else:
+            yield prefix + name, value
+
+
+def kind_of(name: str, value: Any) -> str:
+    """How a table shows a number that ``stats`` gives."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return "text"
+    return "bytes" if "bytes" in name else "count"

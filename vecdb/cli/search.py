@@ -15,11 +15,30 @@ from .output import Console, with_console
 from .tables import Column
 from .targets import Target, with_target
 
-MODES = ("auto", "exact")
+MODES = ("auto", "exact", "scan")
+ESTIMATORS = ("rabitq", "hamming")
 BATCH = 100
 BATCH_MATCHES = 20_000
 """Queries of one call, and the matches that they may have together."""
 COLUMNS = (Column("id"), Column("score", kind="score"), Column("payload", kind="json"))
+RELEVANCE = (Column("relevance", kind="score"), Column("label"))
+SURPRISE = (Column("surprise_bits", "surprise", kind="score"),)
+
+
+class Effort(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
+    """A number, or the word "bound"."""
+
+    name = "effort"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        if value == "bound":
+            return "bound"
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"expected a number, or bound; got {str(value)[:80]!r}", param, ctx)
 
 
 @click.command(cls=Command)
@@ -44,10 +63,19 @@ COLUMNS = (Column("id"), Column("score", kind="score"), Column("payload", kind="
     type=click.Choice(MODES),
     default="auto",
     show_default=True,
-    help="exact: compare every vector.",
+    help="exact: compare every vector; scan: read every code.",
 )
+@click.option(
+    "--effort",
+    type=Effort(),
+    metavar="NUMBER|bound",
+    help="Vectors that a scan compares: a multiple of the default, or as the error bound asks.",
+)
+@click.option("--estimator", type=click.Choice(ESTIMATORS), help="What codes are compared by.")
 @click.option("--min-score", type=float, metavar="SCORE", help="Only matches of at least this.")
 @click.option("--no-payload", is_flag=True, help="Ids and scores only.")
+@click.option("--relevance", is_flag=True, help="Relevance from 0 to 1 with its label (cosine).")
+@click.option("--surprise", is_flag=True, help="Bits of how rare a score as good is by chance.")
 @options.vector_option
 @with_target
 @with_console
@@ -58,8 +86,12 @@ def search(
     k: int,
     condition: dict[str, Any] | None,
     mode: str,
+    effort: float | str | None,
+    estimator: str | None,
     min_score: float | None,
     no_payload: bool,
+    relevance: bool,
+    surprise: bool,
     with_vector: bool,
     target: Target,
     console: Console,
@@ -82,17 +114,35 @@ def search(
         "with_payload": not no_payload,
         "with_vector": with_vector,
     }
+    asked = {
+        "effort": effort,
+        "estimator": estimator,
+        "with_relevance": relevance or None,
+        "with_surprise": surprise or None,
+    }
+    settings |= {name: value for name, value in asked.items() if value is not None}
+    scores = (*(RELEVANCE if relevance else ()), *(SURPRISE if surprise else ()))
     with target.reading() as database:
         records = database.collection(collection)
         if queries is None:
             assert like is not None
             queries = _stored_vector(records, like)
         answers = _answers(records, queries, k, settings)
-        show(console, answers, several=len(queries) > 1, with_vector=with_vector)
+        show(console, answers, scores, several=len(queries) > 1, with_vector=with_vector)
 
 
-def show(console: Console, answers: Iterator[Any], *, several: bool, with_vector: bool) -> None:
-    """JSON has an object a query; lines and tables have a match a row."""
+def show(
+    console: Console,
+    answers: Iterator[Any],
+    scores: tuple[Column, ...] = (),
+    *,
+    several: bool,
+    with_vector: bool,
+) -> None:
+    """JSON has an object a query; lines and tables have a match a row.
+
+    ``scores``: columns beside those that every match has.
+    """
     if console.format == "json":
         console.rows(
             (
@@ -112,7 +162,9 @@ def show(console: Console, answers: Iterator[Any], *, several: bool, with_vector
     more = (Column("vector", kind="json"),) if with_vector else ()
     distance = () if console.format == "table" else (Column("distance", kind="score"),)
     console.rows(
-        rows, (*before, *COLUMNS[:2], *distance, COLUMNS[2], *more), empty="no record matches"
+        rows,
+        (*before, *COLUMNS[:2], *distance, *scores, COLUMNS[2], *more),
+        empty="no record matches",
     )
 
 
@@ -120,6 +172,10 @@ def rows_of(matches: Any) -> Iterator[dict[str, Any]]:
     """``Matches`` of the engine or the client, as JSON has them."""
     for match in matches:
         row: dict[str, Any] = {"id": match.id, "score": match.score, "distance": match.distance}
+        if match.relevance is not None:
+            row |= {"relevance": match.relevance, "label": match.label}
+        if match.surprise_bits is not None:
+            row["surprise_bits"] = match.surprise_bits
         if matches.payload_bytes is not None:
             row["payload"] = match.payload
         if match.vector is not None:

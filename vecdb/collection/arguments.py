@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from .. import limits
@@ -37,3 +39,17 @@ def check_lookup(name: object, field: str = "name") -> str:
     if not is_unicode(name):
         raise InvalidArgument(f"{field} is not valid Unicode text", field=field)
     return name
+
+
+def check_number(name: str, value: object, fix: str) -> float:
+    """A finite number; ``fix``: what to pass instead of one that is not."""
+    numbers = int | float | np.integer | np.floating
+    if isinstance(value, bool) or not isinstance(value, numbers):
+        raise InvalidArgument(f"{name} must be a number; got {type(value).__name__}", field=name)
+    try:
+        number = float(value)
+    except OverflowError:  # an int above the largest float
+        number = math.inf
+    if not math.isfinite(number):
+        raise InvalidArgument(f"{name} must be finite, or {fix}", field=name)
+    return number

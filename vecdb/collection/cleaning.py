@@ -9,7 +9,7 @@ readers it is an ordinary write.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,21 +20,31 @@ from ..storage.catalogue import CollectionRow, State
 from ..storage.format import OPERATION_KEY
 from ..storage.operations import Operation, put_upsert, scan_operations
 from ..storage.records import Ids, get_records, id_keys, pack_record
+from ..storage.transaction import Transaction
 from .group import Group
 
 DEAD_ROWS = 4_096
 """Fewer dead rows than this are left alone."""
+BURIED_ROWS = 65_536
+"""More retired rows of segments than this are not left to the operations to tell."""
 _STEP_BYTES = 8 * 1024 * 1024
 _STEP_PARTS = 512
+_TIGHT_STEP_BYTES = 256 * 1024
+
+
+Bury = Callable[[Transaction, CollectionRow, NDArray[np.uint64]], None]
+"""Stores that these slots, where they lie in segments, hold no record any more."""
 
 
 def dead_rows(state: State) -> int:
     """Rows of the stored operations that hold no record."""
-    return state.next_slot - state.first_slot - state.count
+    return state.next_slot - state.first_slot - (state.count - state.sealed)
 
 
 def needs_cleaning(state: State) -> bool:
-    return dead_rows(state) > max(state.count, DEAD_ROWS)
+    return (
+        dead_rows(state) > max(state.count - state.sealed, DEAD_ROWS) or state.buried > BURIED_ROWS
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +58,25 @@ class _Survivors:
     sequences: list[int]
 
 
-def clean_step(group: Group, row: CollectionRow) -> None:
+def clean_step(group: Group, row: CollectionRow, bury: Bury) -> None:
     """Take out some of the oldest operations of a collection; nothing if it is gone."""
     state = group.state(row.number)
     if state is None or not needs_cleaning(state):
         return
     taken = list(_oldest(group, row))
     if not taken:
-        raise AssertionError("there are dead rows, but no operations that hold them")
+        if dead_rows(state):
+            raise AssertionError("there are dead rows, but no operations that hold them")
+        group.change(row, state, replace(state, buried=0))
+        return
+    retired = np.concatenate([one.retired for one in taken])
+    retired = retired[retired < state.first_slot]
+    bury(group.transaction, row, retired)
     for one in taken:
         key = OPERATION_KEY.pack(row.number, one.sequence, one.part)
         group.transaction.delete("operations", key)
     with_rows = [one for one in taken if len(one.vectors)]
-    now = replace(state, trimmed=taken[-1].sequence)
+    now = replace(state, trimmed=taken[-1].sequence, buried=max(0, state.buried - len(retired)))
     if with_rows:
         now = replace(now, first_slot=with_rows[-1].first_slot + len(with_rows[-1].vectors))
     survivors = _survivors(group, row, with_rows)
@@ -70,12 +86,14 @@ def clean_step(group: Group, row: CollectionRow) -> None:
         now = replace(now, next_slot=now.next_slot + len(survivors.keys))
     sequence = group.next_sequence() if operation is None else operation.sequence
     group.change(row, state, replace(now, sequence=sequence), operation)
+    group.transaction.adds = False  # what was written again takes the place of what was taken out
 
 
 def _oldest(group: Group, row: CollectionRow) -> Iterator[Operation]:
+    step_bytes = _TIGHT_STEP_BYTES if group.transaction.tight else _STEP_BYTES
     size_bytes = 0
     for count, one in enumerate(scan_operations(group.transaction, row.number, row.schema)):
-        if count == _STEP_PARTS or size_bytes >= _STEP_BYTES:
+        if count == _STEP_PARTS or size_bytes >= step_bytes:
             return
         size_bytes += one.vectors.nbytes
         yield one

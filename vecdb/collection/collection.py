@@ -12,7 +12,14 @@ from .. import limits
 from ..deadline import Deadline
 from ..errors import InvalidArgument
 from ..filters import parse_filter
-from ..results import CollectionInfo, Matches, Records, UploadReport, WriteResult
+from ..results import (
+    CollectionInfo,
+    Matches,
+    Records,
+    SealResult,
+    UploadReport,
+    WriteResult,
+)
 from ..schema import check_integer
 from ..storage.catalogue import CollectionRow
 from ..storage.records import id_keys, id_kind
@@ -24,6 +31,7 @@ from .conditions import parse_condition
 from .filtering import make_test, scan_matching
 from .payload import encode_payload
 from .progress import ProgressLike, open_progress
+from .sealer import built_result
 from .search import make_request, search
 from .sources import Source
 from .store import Store
@@ -51,13 +59,33 @@ class Collection:
         """Dimension, metric, fields, number of records."""
         Deadline.after(timeout).check("opening the collection")
         with self._store.view(self.name) as view:
-            return reads.describe(view.transaction, view.row, view.state)
+            return reads.describe(self._store, view.transaction, view.row, view.state)
 
     def stats(self, *, timeout: float | None = None) -> dict[str, Any]:
         """Counters and sizes of the collection."""
         Deadline.after(timeout).check("opening the collection")
         with self._store.view(self.name) as view:
-            return reads.stats(self._store, view.row, view.state)
+            return reads.stats(self._store, view.transaction, view.row, view.state)
+
+    def seal(self, *, wait: bool = True, timeout: float | None = None) -> SealResult:
+        """Put the records of the tail into a segment now, rather than when there are enough.
+
+        ``wait``: return when it is done; else at once, with a result of zeros. Reads and writes go
+        on meanwhile. Where ``timeout`` ends first the work goes on too.
+        """
+        return self._build("seal", wait, timeout)
+
+    def compact(self, *, wait: bool = True, timeout: float | None = None) -> SealResult:
+        """Make one segment of all, as far as the memory for builds allows, without dead slots."""
+        return self._build("compact", wait, timeout)
+
+    def _build(
+        self, kind: Literal["seal", "compact"], wait: bool, timeout: float | None
+    ) -> SealResult:
+        deadline = Deadline.after(timeout)
+        check_flag("wait", wait)
+        row = self._store.row(self.name)
+        return built_result(self._store.build(row, kind), deadline, wait=wait)
 
     # ------------------------------------------------------------------------------- writing
 
@@ -299,14 +327,25 @@ class Collection:
         *,
         filter: Filter = None,
         mode: str = "auto",
+        effort: float | Literal["bound"] | None = None,
+        estimator: str = "rabitq",
         min_score: float | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
+        with_relevance: bool = False,
+        with_surprise: bool = False,
         timeout: float | None = None,
     ) -> Matches:
         """The ``k`` best matches of one vector [dim], best first.
 
         Exactly min(k, matching records) of them, fewer only by ``min_score``.
+
+        ``mode``: "exact" compares every matching vector; "scan" reads the codes of all of them and
+        then the vectors of those that may be among the best; "auto" is exact where few match.
+        ``effort``: how many rows the codes keep, as a factor (default 1; 8 is high), or "bound":
+        as many as the error bound asks for. ``estimator``: "hamming" keeps rows by the Hamming
+        distance first, faster for batches. The same request gives the same answer, to the bit.
+        ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
         """
         return self._search(
             vector,
@@ -314,9 +353,13 @@ class Collection:
             single=True,
             filter=filter,
             mode=mode,
+            effort=effort,
+            estimator=estimator,
             min_score=min_score,
             with_payload=with_payload,
             with_vector=with_vector,
+            with_relevance=with_relevance,
+            with_surprise=with_surprise,
             timeout=timeout,
         )[0]
 
@@ -327,9 +370,13 @@ class Collection:
         *,
         filter: Filter = None,
         mode: str = "auto",
+        effort: float | Literal["bound"] | None = None,
+        estimator: str = "rabitq",
         min_score: float | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
+        with_relevance: bool = False,
+        with_surprise: bool = False,
         timeout: float | None = None,
     ) -> list[Matches]:
         """``search`` for each of the vectors [n, dim], from one view of the collection."""
@@ -339,9 +386,13 @@ class Collection:
             single=False,
             filter=filter,
             mode=mode,
+            effort=effort,
+            estimator=estimator,
             min_score=min_score,
             with_payload=with_payload,
             with_vector=with_vector,
+            with_relevance=with_relevance,
+            with_surprise=with_surprise,
             timeout=timeout,
         )
 

@@ -19,6 +19,7 @@ from ..storage.catalogue import (
 )
 from ..storage.operations import Operation
 from ..storage.transaction import Transaction
+from .snapshot import Snapshot
 
 Publish = Callable[["Group"], None]
 
@@ -40,6 +41,7 @@ class Group:
         self.transaction = transaction
         self.now_us = now_us
         self.changes: dict[int, Change] = {}
+        self.swaps: dict[int, Callable[[Snapshot], Snapshot]] = {}
         self.dropped: list[int] = []
         self.swept = False  # nothing is left of the collections that were dropped
         self._publish = publish
@@ -73,9 +75,14 @@ class Group:
         if operation is not None:
             change.operations.append(operation)
 
+    def swap(self, number: int, change: Callable[[Snapshot], Snapshot]) -> None:
+        """Note that segments were swapped: what makes the new snapshot of the old one."""
+        self.swaps[number] = change
+
     def drop(self, number: int) -> None:
         """Note that a collection is gone."""
         self.changes.pop(number, None)
+        self.swaps.pop(number, None)
         self.dropped.append(number)
 
     def finish(self) -> None:

@@ -1,122 +1,151 @@
-"""The newest tail of one collection in this process, and how it comes to be and moves on.
+"""The newest snapshot of one collection in this process, and how it comes to be and moves on.
 
-A tail is derived: replaying the stored operations gives it. It is loaded when it is first needed
-and carried forward by whoever comes first, the writer after its commit or a reader that sees a
-commit newer than the tail. Both apply committed operations only, one at a time.
+A snapshot is derived: the segments that the manifest names, then the stored operations replayed. It
+is loaded when it is first needed and carried forward by whoever comes first, the writer after its
+commit or a reader that sees a commit newer than the snapshot. Both apply committed operations only,
+one at a time.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ..errors import DataCorruption
+from ..quantize.planes import Encoder
 from ..storage.catalogue import CollectionRow, State
+from ..storage.manifest import SegmentRow, get_tombs, scan_segments
 from ..storage.operations import Operation, scan_operations
-from ..storage.records import Ids
 from ..storage.transaction import Transaction
+from .joined import gather_operations
+from .segment import Sealed, Segment, quantizer_of
+from .snapshot import Snapshot
 from .tail import Tail
 
-_GATHER_BYTES = 8 * 1024 * 1024
-_GATHER_OPERATIONS = 4_096
+LoadSegment = Callable[[CollectionRow, SegmentRow], Segment | None]
+"""Reads a segment's files; None: they are gone, so a newer manifest names others."""
 
 
-class LiveTail:
-    """Holds the tail of one collection. Safe for any thread."""
+class LiveSnapshot:
+    """Holds the newest snapshot of one collection. Safe for any thread."""
 
-    def __init__(self, row: CollectionRow) -> None:
-        self._number = row.number
-        self._schema = row.schema
+    def __init__(self, row: CollectionRow, load: LoadSegment) -> None:
+        self._row = row
+        self._load = load
+        self._origin = Encoder(quantizer_of(row.schema, row.number), None)
         self._lock = threading.Lock()
-        self._tail: Tail | None = None  # Swapped under self._lock; read at once without it.
+        self._newest: Snapshot | None = None  # Swapped under self._lock; read at once without it.
+        self._missing = -1  # Guarded by self._lock: the manifest that named a folder not there.
 
     @property
-    def loaded(self) -> Tail | None:
-        """The tail as it is now; None: nothing has asked for it yet."""
-        return self._tail
+    def loaded(self) -> Snapshot | None:
+        """The snapshot as it is now; None: nothing has asked for it yet."""
+        return self._newest
 
-    def at(self, transaction: Transaction, state: State) -> Tail | None:
-        """The tail that ``transaction`` sees, whose state of the collection is ``state``.
+    def at(self, transaction: Transaction, state: State) -> Snapshot | None:
+        """The snapshot that ``transaction`` sees, whose state of the collection is ``state``.
 
         None: this process is past that commit already; begin again with a newer transaction.
         """
-        tail = self._tail
-        if tail is None or tail.sequence < state.sequence:
+        newest = self._newest
+        if newest is None or _is_behind(newest, state):
             with self._lock:
-                tail = self._tail
-                if tail is None or tail.sequence < state.sequence:
-                    tail = self._tail = self._catch_up(tail, transaction, state)
-        return tail if tail.sequence == state.sequence else None
+                newest = self._newest
+                if newest is None or _is_behind(newest, state):
+                    newest = self._catch_up(newest, transaction, state)
+                    if newest is None:
+                        return None
+                    self._newest = newest
+        return newest if (newest.sequence, newest.manifest) == _version(state) else None
 
-    def advance(self, before: int, sequence: int, operations: Sequence[Operation]) -> None:
+    def advance(self, before: State, now: State, operations: Sequence[Operation]) -> None:
         """Apply what the writer has committed on top of ``before``.
 
-        A tail that is not loaded, or not at ``before``, is left to the readers; so is one that a
-        reader is loading just now, which may take longer than a write may wait.
+        A snapshot that is not loaded, or not at ``before``, is left to the readers; so is one that
+        a reader is loading just now, which may take longer than a write may wait.
         """
-        if not self._lock.acquire(blocking=False):
+        if now.manifest != before.manifest or not self._lock.acquire(blocking=False):
             return
         try:
-            tail = self._tail
-            if tail is not None and tail.sequence == before:
-                self._tail = apply_operations(tail, operations).at(sequence)
+            newest = self._newest
+            if newest is not None and (newest.sequence, newest.manifest) == _version(before):
+                self._newest = newest.apply(operations).at(now.sequence)
         finally:
             self._lock.release()
 
-    def _catch_up(self, tail: Tail | None, transaction: Transaction, state: State) -> Tail:
-        if tail is None or tail.sequence < state.trimmed:
-            tail = Tail(schema=self._schema)  # what lies between has been moved: start over
-        after = tail.sequence
-        operations = scan_operations(transaction, self._number, self._schema, after)
-        for some in _gathered(operations):
-            tail = apply_operations(tail, some)
-        return tail.at(state.sequence)
+    def swap(
+        self,
+        change: Callable[[Snapshot], Snapshot],
+        before: State,
+        now: State,
+        operations: Sequence[Operation],
+    ) -> None:
+        """As ``advance``, of a commit that has swapped segments: ``change`` is what that does.
+
+        Waits for a reader that is loading: it would have to load all over again. ``change`` comes
+        last whatever the order in the commit: it looks at which records are live.
+        """
+        with self._lock:
+            newest = self._newest
+            if newest is not None and (newest.sequence, newest.manifest) == _version(before):
+                changed = change(newest.apply(operations))
+                self._newest = replace(changed, sequence=now.sequence, manifest=now.manifest)
+
+    def _catch_up(
+        self, newest: Snapshot | None, transaction: Transaction, state: State
+    ) -> Snapshot | None:
+        if (
+            newest is None
+            or newest.manifest != state.manifest
+            or newest.sequence < state.trimmed  # what lies between has been moved: start over
+        ):
+            newest = self._start(newest, transaction, state)
+            if newest is None:
+                return None
+        operations = scan_operations(
+            transaction, self._row.number, self._row.schema, newest.sequence
+        )
+        for some in gather_operations(operations):
+            newest = newest.apply(some)
+        return newest.at(state.sequence)
+
+    def _start(
+        self, old: Snapshot | None, transaction: Transaction, state: State
+    ) -> Snapshot | None:
+        """The segments of the manifest and an empty tail: as of the operations that were trimmed."""
+        known = {one.segment.uuid: one.segment for one in old.segments} if old else {}
+        segments: list[Sealed] = []
+        for row in scan_segments(transaction, self._row.number):
+            segment = known.get(row.uuid) or self._load(self._row, row)
+            if segment is None:
+                self._miss(row, state)
+                return None
+            dead = get_tombs(transaction, self._row.number, row.uuid, segment.blocks)
+            segments.append(Sealed.without(segment, dead))
+        encoder = segments[-1].segment.encoder if segments else self._origin
+        tail = Tail(schema=self._row.schema, encoder=encoder, first=state.first_slot)
+        # Sequence 0: of an operation that was cut into parts some may be left.
+        return Snapshot(sequence=0, manifest=state.manifest, segments=tuple(segments), tail=tail)
+
+    def _miss(self, row: SegmentRow, state: State) -> None:
+        """A folder is gone: taken by a compaction, so that a newer commit names another; or lost.
+
+        Raises ``DataCorruption`` when a second look finds the same manifest.
+        """
+        if self._missing == state.manifest:
+            raise DataCorruption(
+                f"segment {row.uuid.hex} is not there",
+                path=f"segments/{row.uuid.hex}",
+                hint="Restore the database from a backup",
+            )
+        self._missing = state.manifest
 
 
-def apply_operations(tail: Tail, operations: Sequence[Operation]) -> Tail:
-    """The tail after ``operations``, in their order; its sequence is not changed.
-
-    Slots are never used twice, so all can be appended before any is retired.
-    """
-    for first, ids, vectors in _runs([one for one in operations if len(one.vectors)]):
-        tail = tail.append(first, ids, vectors)
-    retired = [one.retired for one in operations if len(one.retired)]
-    return tail.retire(np.concatenate(retired)) if retired else tail
+def _version(state: State) -> tuple[int, int]:
+    return state.sequence, state.manifest
 
 
-def _runs(operations: Sequence[Operation]) -> Iterator[tuple[int, Ids, NDArray[Any]]]:
-    """(first slot, ids, vectors) of operations whose slots follow each other, joined."""
-    start = 0
-    for place, one in enumerate(operations):
-        following = operations[place + 1].first_slot if place + 1 < len(operations) else -1
-        if one.first_slot + len(one.vectors) == following:
-            continue
-        run = operations[start : place + 1]
-        start = place + 1
-        if len(run) == 1:
-            yield run[0].first_slot, run[0].ids, run[0].vectors
-        else:
-            yield run[0].first_slot, _join_ids(run), np.concatenate([part.vectors for part in run])
-
-
-def _join_ids(operations: Sequence[Operation]) -> Ids:
-    if isinstance(operations[0].ids, list):
-        return [text for one in operations for text in one.ids]
-    return np.concatenate([np.asarray(one.ids) for one in operations])
-
-
-def _gathered(operations: Iterable[Operation]) -> Iterator[list[Operation]]:
-    """Some operations at a time: small ones together, within a bounded number of bytes."""
-    some: list[Operation] = []
-    size_bytes = 0
-    for one in operations:
-        some.append(one)
-        size_bytes += one.vectors.nbytes
-        if size_bytes >= _GATHER_BYTES or len(some) >= _GATHER_OPERATIONS:
-            yield some
-            some, size_bytes = [], 0
-    if some:
-        yield some
+def _is_behind(snapshot: Snapshot, state: State) -> bool:
+    """Whether ``state`` is of a later commit: neither number ever goes back."""
+    return snapshot.sequence < state.sequence or snapshot.manifest < state.manifest

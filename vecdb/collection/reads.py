@@ -15,10 +15,13 @@ from ..filters import EVERYTHING, parse_filter
 from ..results import CollectionInfo, Records
 from ..storage import format
 from ..storage.catalogue import CollectionRow, State, scan_aliases
+from ..storage.manifest import scan_segments
 from ..storage.records import Ids, get_records, id_keys, id_kind, ids_of_keys
 from ..storage.transaction import Transaction
 from .batch import check_ids
+from .cleaning import dead_rows
 from .filtering import make_test, scan_matching
+from .snapshot import Snapshot
 from .store import Store, View
 from .writes import check_id_kind
 
@@ -27,7 +30,7 @@ _KIND_NAMES = {format.ID_NONE: None, format.ID_INT: "int", format.ID_STR: "str"}
 
 def get(store: Store, name: str, ids: Ids, *, with_payload: bool, with_vector: bool) -> Records:
     """The records of ``ids``, in that order; those not stored are ``missing``."""
-    with store.view(name, with_tail=with_vector) as view:
+    with store.view(name, with_snapshot=with_vector) as view:
         check_id_kind(view.state, id_kind(ids), "ids")
         keys = id_keys(view.row.number, ids)
         stored = get_records(view.transaction, list(set(keys)))
@@ -55,7 +58,7 @@ def scroll(
     deadline: Deadline,
 ) -> Records:
     """The next ``limit`` matching records behind the id ``after``."""
-    with store.view(name, with_tail=with_vector) as view:
+    with store.view(name, with_snapshot=with_vector) as view:
         test = make_test(parse_filter(filter, view.row.schema.fields), view.row)
         start = None if after is None else _key_behind(view, after)
         matching = scan_matching(view.transaction, view.row, test, deadline, start)
@@ -78,7 +81,9 @@ def count(store: Store, name: str, filter: object, deadline: Deadline) -> int:
         )
 
 
-def describe(transaction: Transaction, row: CollectionRow, state: State) -> CollectionInfo:
+def describe(
+    store: Store, transaction: Transaction, row: CollectionRow, state: State
+) -> CollectionInfo:
     aliases = tuple(alias for alias, target in scan_aliases(transaction) if target == row.name)
     return CollectionInfo(
         name=row.name,
@@ -90,20 +95,53 @@ def describe(transaction: Transaction, row: CollectionRow, state: State) -> Coll
         count=state.count,
         sequence=state.sequence,
         aliases=aliases,
+        code_bits=row.schema.code_bits,
+        page_bytes=row.schema.page_bytes,
+        segments=len(scan_segments(transaction, row.number)),
+        tail=state.count - state.sealed,
+        sealing=_sealing(store, row),
     )
 
 
-def stats(store: Store, row: CollectionRow, state: State) -> dict[str, Any]:
-    """Counters and sizes; ``tail`` is 0 bytes until something asks for the vectors."""
-    live = store.tail_of(row)
-    tail = None if live is None else live.loaded
+def stats(
+    store: Store, transaction: Transaction, row: CollectionRow, state: State
+) -> dict[str, Any]:
+    """Counters and sizes; memory is 0 bytes until something asks for the vectors."""
+    live = store.live_of(row)
+    snapshot = None if live is None else live.loaded
+    segments = scan_segments(transaction, row.number)
     return {
         "count": state.count,
         "sequence": state.sequence,
-        "dead_rows": state.next_slot - state.first_slot - state.count,
+        "tail": state.count - state.sealed,
+        "segments": [
+            {"uuid": str(one.uuid), "slots": one.count, "sequence": one.sequence}
+            for one in segments
+        ],
+        "dead_rows": dead_rows(state),
+        "sealing": _sealing(store, row),
         "vector_bytes": state.count * row.schema.row_bytes,
-        "memory_bytes": {"tail": 0 if tail is None else tail.memory_bytes},
+        "memory_bytes": _memory_bytes(snapshot),
     }
+
+
+def _sealing(store: Store, row: CollectionRow) -> str:
+    return "" if store.sealer is None else store.sealer.progress_of(row.number)
+
+
+def _memory_bytes(snapshot: Snapshot | None) -> dict[str, int]:
+    """Bytes by part; docs/memory.md has the formula."""
+    total = dict.fromkeys(
+        ("tail", "codes", "refine", "pages", "ids", "origins", "norms", "masks"), 0
+    )
+    if snapshot is None:
+        return total
+    total["tail"] = snapshot.tail.memory_bytes
+    for sealed in snapshot.segments:
+        total["masks"] += sealed.mask.nbytes
+        for part, size in sealed.segment.memory_bytes().items():
+            total[part] += size
+    return total
 
 
 def _key_behind(view: View, after: object) -> bytes:
@@ -135,8 +173,9 @@ def _records(
         stored = view.transaction.get_many("payloads", list(set(keys)))
         texts = [stored.get(key, b"") for key in keys]
     vectors: NDArray[Any] | None = None
-    if view.tail is not None:
-        vectors = view.tail.vectors_of(np.array([slot for _, slot, _ in found], np.int64))
+    if view.snapshot is not None:
+        origins = np.array([slot for _, slot, _ in found], np.int64)
+        vectors = view.snapshot.vectors_of(view.snapshot.places_of(origins))
     return Records(
         ids=ids,
         sequences=np.array([sequence for _, _, sequence in found], np.int64),

@@ -1,8 +1,7 @@
-"""The life of a search: check, take one view, filter, score every vector, add payloads."""
+"""The life of a search: check, take one view, filter, choose a path, add payloads and scores."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,20 +13,23 @@ from .. import limits
 from ..deadline import Deadline
 from ..errors import InvalidArgument, LimitExceeded
 from ..filters import EVERYTHING, Node, parse_filter
-from ..index.flat import Nearest, search_rows
+from ..index.flat import Nearest
+from ..quantize.score import Background, relevance, surprise_bits
 from ..results import Matches
 from ..schema import CollectionSchema, check_integer
 from ..storage.catalogue import CollectionRow
 from ..storage.format import ID_STR
 from ..storage.records import Ids, id_keys
 from . import columns
-from .arguments import check_flag
+from .arguments import check_flag, check_number
+from .scanning import BOUND, Effort, Lookup, choose_path
+from .snapshot import Snapshot
 from .store import Store, View
-from .tail import Tail
 from .vectors import as_matrix, check_finite, check_not_zero, to_dtype
 
-MODES = ("auto", "exact")
-"""Every mode scores every matching vector; ``auto`` may one day choose another path."""
+MODES = ("auto", "exact", "scan")
+"""``exact`` scores every matching vector, ``scan`` reads every code; ``auto`` chooses by count."""
+ESTIMATORS = ("rabitq", "hamming")
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -44,9 +46,13 @@ class Request:
     queries: NDArray[np.float32]
     k: int
     node: Node | None
+    mode: str
+    effort: Effort
     min_score: float | None
     with_payload: bool
     with_vector: bool
+    with_relevance: bool
+    with_surprise: bool
 
 
 def make_request(
@@ -56,16 +62,17 @@ def make_request(
     *,
     filter: object,
     mode: object,
+    effort: object,
+    estimator: object,
     min_score: object,
     with_payload: bool,
     with_vector: bool,
+    with_relevance: bool,
+    with_surprise: bool,
     single: bool,
 ) -> Request:
     """Check the arguments of ``search`` (``single``: ``vectors`` is one query) or of a batch."""
-    if mode not in MODES:
-        raise InvalidArgument(
-            f"mode must be one of {', '.join(MODES)}; got {str(mode)[:40]!r}", field="mode"
-        )
+    checked_mode = _check_word("mode", mode, MODES)
     schema = row.schema
     queries = _one_query(schema, vectors) if single else as_matrix(vectors, schema.dim, "vectors")
     if len(queries) > limits.QUERIES:
@@ -81,9 +88,13 @@ def make_request(
         queries=_as_queries(schema, queries, "vector" if single else "vectors[{}]"),
         k=check_integer("k", k, limits.K),
         node=parse_filter(filter, schema.fields),
+        mode=checked_mode,
+        effort=_check_effort(checked_mode, effort, estimator),
         min_score=_check_min_score(min_score),
         with_payload=check_flag("with_payload", with_payload),
         with_vector=check_flag("with_vector", with_vector),
+        with_relevance=_check_relevance(schema, with_relevance),
+        with_surprise=check_flag("with_surprise", with_surprise),
     )
 
 
@@ -92,47 +103,53 @@ def search(store: Store, name: str, request: Request, deadline: Deadline) -> lis
 
     None: the name has been given to another collection since the request was checked.
     """
-    with store.view(name, with_tail=True) as view:
+    with store.view(name, with_snapshot=True) as view:
         if view.row.number != request.row.number:
             return None
-        slots = None
+        origins = None
         if request.node is not None and request.node != EVERYTHING:
-            slots = store.filters.matching_slots(
+            origins = store.filters.matching_slots(
                 view.transaction, view.row, view.state, request.node, deadline
             )
+        background = None
+        if request.with_surprise:
+            background = store.backgrounds.get(view.transaction, view.row, view.state)
         if request.with_payload:
-            return _answers(view, request, _nearest(store, view, request, slots, deadline))
-    # The tail is a value: without payloads nothing more is read from the transaction.
-    return _answers(view, request, _nearest(store, view, request, slots, deadline))
+            found = _nearest(store, view, request, origins, deadline)
+            return _answers(view, request, found, background)
+    # The snapshot is a value: without payloads nothing more is read from the transaction.
+    return _answers(view, request, _nearest(store, view, request, origins, deadline), background)
 
 
 def _nearest(
     store: Store,
     view: View,
     request: Request,
-    slots: NDArray[np.int64] | None,
+    origins: NDArray[np.int64] | None,
     deadline: Deadline,
 ) -> list[Nearest]:
-    tail = _tail_of(view)
+    lookup = Lookup(
+        store=store,
+        snapshot=_snapshot_of(view),
+        origins=origins,
+        queries=request.queries,
+        k=request.k,
+        min_score=request.min_score,
+        deadline=deadline,
+    )
     try:
-        return search_rows(
-            tail.rows if slots is None else tail.rows_where(slots),
-            request.queries,
-            request.k,
-            metric=view.row.schema.metric,
-            ids_of=tail.ids_of,
-            min_score=request.min_score,
-            deadline=deadline,
-            pool=store.pool,
-            threads=store.threads,
-        )
+        if choose_path(request.mode, lookup.matching) == "exact":
+            return lookup.exact(request.queries)
+        return lookup.scan(request.effort)
     except RuntimeError:  # of a pool that was shut down meanwhile: say that it is closed
         store.environment.check_usable()
         raise
 
 
-def _answers(view: View, request: Request, found: Sequence[Nearest]) -> list[Matches]:
-    tail = _tail_of(view)
+def _answers(
+    view: View, request: Request, found: Sequence[Nearest], background: Background | None
+) -> list[Matches]:
+    snapshot = _snapshot_of(view)
     ids = [_ids_of(view, one.slots) for one in found]
     payloads: list[list[bytes]] | None = None
     if request.with_payload:
@@ -145,22 +162,66 @@ def _answers(view: View, request: Request, found: Sequence[Nearest]) -> list[Mat
             scores=to_dtype(one.scores, _FLOAT32),
             distances=to_dtype(one.distances, _FLOAT32),
             payload_bytes=None if payloads is None else payloads[place],
-            vectors=tail.vectors_of(one.slots) if request.with_vector else None,
+            vectors=snapshot.vectors_of(one.slots) if request.with_vector else None,
+            relevance=relevance(one.scores) if request.with_relevance else None,
+            surprise_bits=None if background is None else surprise_bits(one.scores, background),
         )
         for place, one in enumerate(found)
     ]
 
 
-def _tail_of(view: View) -> Tail:
-    if view.tail is None:
-        raise AssertionError("a search asks for the tail")
-    return view.tail
+def _snapshot_of(view: View) -> Snapshot:
+    if view.snapshot is None:
+        raise AssertionError("a search asks for the snapshot")
+    return view.snapshot
 
 
 def _ids_of(view: View, slots: NDArray[np.int64]) -> Ids:
     if len(slots):
-        return _tail_of(view).ids_of(slots)
+        return _snapshot_of(view).ids_of(slots)
     return [] if view.state.id_kind == ID_STR else np.empty(0, np.int64)
+
+
+def _check_word(name: str, value: object, known: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in known:
+        raise InvalidArgument(
+            f"{name} must be one of {', '.join(known)}; got {str(value)[:40]!r}", field=name
+        )
+    return value
+
+
+def _check_effort(mode: str, effort: object, estimator: object) -> Effort:
+    hamming = _check_word("estimator", estimator, ESTIMATORS) == "hamming"
+    if mode == "exact" and (hamming or effort is not None):
+        name = "estimator" if hamming else "effort"
+        raise InvalidArgument(
+            f"{name} means nothing to mode='exact', which scores every vector",
+            field=name,
+            hint="Leave it out, or use mode='scan'",
+        )
+    if effort is None:
+        return Effort(hamming=hamming)
+    if isinstance(effort, str) and effort == BOUND:
+        return Effort(factor=None, hamming=hamming)
+    number = check_number("effort", effort, repr(BOUND))
+    if not 0.0 < number <= limits.EFFORT:
+        raise InvalidArgument(
+            f"effort must be above 0 and at most {limits.EFFORT}, or {BOUND!r}; got {number}",
+            field="effort",
+            limit=limits.EFFORT,
+        )
+    return Effort(factor=number, hamming=hamming)
+
+
+def _check_relevance(schema: CollectionSchema, wanted: object) -> bool:
+    checked = check_flag("with_relevance", wanted)
+    if checked and schema.metric != "cosine":
+        raise InvalidArgument(
+            f"relevance is a function of the cosine; this collection's metric is {schema.metric}",
+            field="with_relevance",
+            hint="Use with_surprise, which every metric has",
+        )
+    return checked
 
 
 def _one_query(schema: CollectionSchema, vector: ArrayLike) -> NDArray[Any]:
@@ -186,17 +247,4 @@ def _as_queries(schema: CollectionSchema, matrix: NDArray[Any], where: str) -> N
 
 
 def _check_min_score(min_score: object) -> float | None:
-    if min_score is None:
-        return None
-    numbers = int | float | np.integer | np.floating
-    if isinstance(min_score, bool) or not isinstance(min_score, numbers):
-        raise InvalidArgument(
-            f"min_score must be a number; got {type(min_score).__name__}", field="min_score"
-        )
-    try:
-        least = float(min_score)
-    except OverflowError:  # an int above the largest float
-        least = math.inf
-    if not math.isfinite(least):
-        raise InvalidArgument("min_score must be finite, or None for no bound", field="min_score")
-    return least
+    return None if min_score is None else check_number("min_score", min_score, "None for no bound")

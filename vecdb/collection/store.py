@@ -1,4 +1,4 @@
-"""What the collections of one database share: tables, the writer, tails, threads, the clock."""
+"""What the collections of one database share: tables, the writer, snapshots, threads, the clock."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .. import limits
 from ..errors import PreconditionFailed
+from ..results import SealResult
 from ..storage.catalogue import (
     CollectionRow,
     State,
@@ -25,11 +27,14 @@ from ..storage.environment import Environment
 from ..storage.transaction import Transaction
 from ..storage.writer import Writer
 from .arguments import check_lookup
+from .backgrounds import Backgrounds
 from .cleaning import clean_step, needs_cleaning
 from .filtering import FilterCache
 from .group import Group
-from .live import LiveTail
-from .tail import Tail
+from .live import LiveSnapshot
+from .sealer import Sealer
+from .segments import Segments
+from .snapshot import Snapshot
 from .writes import collection_gone
 
 Clock = Callable[[], float]
@@ -42,13 +47,13 @@ _SWEEP_KEYS = 2_048
 class View:
     """One collection as one commit left it; valid while its transaction is open.
 
-    ``tail`` holds its vectors, where they were asked for; it stays valid.
+    ``snapshot`` holds its vectors, where they were asked for; it stays valid.
     """
 
     transaction: Transaction
     row: CollectionRow
     state: State
-    tail: Tail | None = None
+    snapshot: Snapshot | None = None
 
 
 class Store:
@@ -62,25 +67,38 @@ class Store:
         clock: Clock,
         threads: int | None,
         map_bytes: int | None,
+        build_memory: int | None = None,
     ) -> None:
         self.environment = Environment(directory, read_only=read_only, map_bytes=map_bytes)
+        self.directory = directory
         self.read_only = read_only
+        self.build_memory = build_memory or _build_memory()
         self.threads = threads or os.cpu_count() or 1
         self.pool = ThreadPoolExecutor(max(1, self.threads - 1), thread_name_prefix="vecdb-search")
         self.filters = FilterCache()
+        self.backgrounds = Backgrounds()
         self._clock = clock
         self._lock = threading.Lock()
-        self._tails: dict[int, LiveTail] = {}  # Guarded by self._lock.
+        self._live: dict[int, LiveSnapshot] = {}  # Guarded by self._lock.
         # Rows of collections that may hold dead rows; used by the writer thread only, once it runs.
         self._unclean: dict[int, CollectionRow] = {}
         self._dropped = False  # The same.
+        self.segments = Segments(directory)
         self.writer: Writer[Group] | None = None
+        self.sealer: Sealer | None = None
         if not read_only:
-            self._find_chores()
-            self.writer = Writer(self.environment, self._begin, self._chore)
+            try:
+                self._find_chores()
+                self.sealer = Sealer(self)
+                self.writer = Writer(self.environment, self._begin, self._chore)
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Finish the writes that wait, then close; twice is harmless."""
+        if self.sealer is not None:
+            self.sealer.close()
         if self.writer is not None:
             self.writer.close()
         self.environment.close()
@@ -89,7 +107,7 @@ class Store:
     # ------------------------------------------------------------------------------- reading
 
     @contextmanager
-    def view(self, name: str, *, with_tail: bool = False) -> Iterator[View]:
+    def view(self, name: str, *, with_snapshot: bool = False) -> Iterator[View]:
         """A collection, by name or alias, as the newest commit left it."""
         check_lookup(name)
         while True:
@@ -98,9 +116,12 @@ class Store:
                 state = None if row is None else get_state(transaction, row.number)
                 if row is None or state is None:
                     raise collection_gone(name)
-                tail = self._tail_in(transaction, row).at(transaction, state) if with_tail else None
-                if tail is not None or not with_tail:
-                    yield View(transaction=transaction, row=row, state=state, tail=tail)
+                if not with_snapshot:
+                    yield View(transaction=transaction, row=row, state=state)
+                    return
+                snapshot = self._live_in(transaction, row).at(transaction, state)
+                if snapshot is not None:
+                    yield View(transaction=transaction, row=row, state=state, snapshot=snapshot)
                     return
 
     def row(self, name: str) -> CollectionRow:
@@ -108,21 +129,21 @@ class Store:
         with self.view(name) as view:
             return view.row
 
-    def tail_of(self, row: CollectionRow) -> LiveTail | None:
-        """What holds the tail; None: nothing has asked for its vectors yet."""
+    def live_of(self, row: CollectionRow) -> LiveSnapshot | None:
+        """What holds the snapshot; None: nothing has asked for its vectors yet."""
         with self._lock:
-            return self._tails.get(row.number)
+            return self._live.get(row.number)
 
-    def _tail_in(self, transaction: Transaction, row: CollectionRow) -> LiveTail:
+    def _live_in(self, transaction: Transaction, row: CollectionRow) -> LiveSnapshot:
         with self._lock:
-            found = self._tails.get(row.number)
+            found = self._live.get(row.number)
             if found is None:
                 # Those of collections that another process has dropped, or whose drop overtook a
                 # reader, would stay for ever.
-                gone = [n for n in self._tails if get_state(transaction, n) is None]
+                gone = [n for n in self._live if get_state(transaction, n) is None]
                 for number in gone:
-                    del self._tails[number]
-                found = self._tails[row.number] = LiveTail(row)
+                    del self._live[number]
+                found = self._live[row.number] = LiveSnapshot(row, self.segments.load)
             return found
 
     # ------------------------------------------------------------------------------- writing
@@ -130,12 +151,15 @@ class Store:
     def submit(self, run: Callable[[Group], Any], size_bytes: int) -> Future[Any]:
         """Queue a write; its future is done when it has been synced and readers see it."""
         if self.writer is None:
-            raise PreconditionFailed(
-                "the database is open for reading only",
-                reason="READ_ONLY",
-                hint="Open it without read_only=True",
-            )
+            raise _read_only()
         return self.writer.submit(run, size_bytes)
+
+    def build(self, row: CollectionRow, kind: Literal["seal", "compact"]) -> Future[SealResult]:
+        """Queue a seal or a compaction."""
+        self.environment.check_usable()
+        if self.sealer is None:
+            raise _read_only()
+        return self.sealer.request(row, kind)
 
     def _begin(self, transaction: Transaction) -> Group:
         return Group(transaction, self._publish, int(self._clock() * 1e6))
@@ -143,25 +167,35 @@ class Store:
     def _publish(self, group: Group) -> None:
         for number, change in group.changes.items():
             with self._lock:
-                tail = self._tails.get(number)
-            if tail is not None:
-                tail.advance(change.before.sequence, change.now.sequence, change.operations)
+                live = self._live.get(number)
+            swap = group.swaps.get(number)
+            if live is not None and swap is not None:
+                live.swap(swap, change.before, change.now, change.operations)
+            elif live is not None:
+                live.advance(change.before, change.now, change.operations)
+            if self.sealer is not None:
+                self.sealer.note(change.row, change.now)
             if needs_cleaning(change.now):
                 self._unclean[number] = change.row
             else:
                 self._unclean.pop(number, None)
         for number in group.dropped:
             with self._lock:
-                self._tails.pop(number, None)
+                self._live.pop(number, None)
             self._unclean.pop(number, None)
+            if self.sealer is not None:
+                self.sealer.forget(number)
         # Here, after the sync: a chore that failed has to be done again.
         self._dropped = bool(group.dropped) or (self._dropped and not group.swept)
+        if group.swept and self.sealer is not None:
+            self.sealer.sweep()
 
     # ---------------------------------------------------------------------------------- chores
 
     def _find_chores(self) -> None:
         with self.environment.read() as transaction:
             self._dropped = transaction.entries("dropped") > 0
+            self.segments.sweep(transaction)
             for row, state in scan_states(transaction):
                 if needs_cleaning(state):
                     self._unclean[row.number] = row
@@ -170,13 +204,27 @@ class Store:
         """Work for a moment when no write waits; None: there is none."""
         if self._dropped:
             return self._sweep
-        if self._unclean:
-            row = next(iter(self._unclean.values()))
-            return lambda group: clean_step(group, row)
+        for row in self._unclean.values():
+            if self.sealer is None or not self.sealer.is_sealing(row.number):
+                return partial(clean_step, row=row, bury=self.segments.bury)
         return None
 
     def _sweep(self, group: Group) -> None:
         group.swept = not sweep_dropped(group.transaction, _SWEEP_KEYS)
+
+
+def _read_only() -> PreconditionFailed:
+    return PreconditionFailed(
+        "the database is open for reading only",
+        reason="READ_ONLY",
+        hint="Open it without read_only=True",
+    )
+
+
+def _build_memory() -> int:
+    """A quarter of the machine's, within bounds."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(limits.BUILD_BYTES, min(total // 4, limits.BUILD_BYTES_MAX))
 
 
 def find_named(transaction: Transaction, name: str) -> CollectionRow | None:

@@ -3,11 +3,14 @@
 A ``Tail`` is a value: writing makes a new one that shares its arrays. Rows are appended in place
 beyond the ``size`` that published tails know of, so readers of an older tail never see them; masks
 are copied when a slot is retired. One thread at a time extends the newest tail.
+
+Rows are coded when they are appended, by the scan plane alone: their vectors are at hand anyway.
+The codes are about the centre of the newest segment, before the first one about the origin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..index.flat import Rows, row_norms
+from ..index.coded import CodedRun
+from ..index.rows import Rows, as_float32, row_norms
+from ..quantize.bounds import KAPPA
+from ..quantize.planes import Encoder
 from ..schema import CollectionSchema
 from ..storage.records import Ids
 
@@ -34,6 +40,8 @@ class _Block:
     norms: NDArray[np.float64]
     mask: NDArray[np.uint8]
     ids: Ids
+    codes: NDArray[np.uint64]
+    factors: NDArray[np.float32]
 
     @property
     def capacity(self) -> int:
@@ -46,10 +54,11 @@ class _Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Tail:
-    """Slots below ``size``, ``live`` of them with a record; ``sequence``: its newest write."""
+    """Slots below ``size``, ``live`` of them with a record; all below ``first`` are elsewhere."""
 
     schema: CollectionSchema
-    sequence: int = 0
+    encoder: Encoder
+    first: int = 0
     size: int = 0
     blocks: tuple[_Block, ...] = ()
 
@@ -59,16 +68,12 @@ class Tail:
 
     @property
     def memory_bytes(self) -> int:
-        """Of vectors, norms, masks and integer ids; space reserved in the last block included."""
+        """Of vectors, codes, norms, masks and integer ids; space reserved at the end included."""
         total = 0
         for block in self.blocks:
             total += block.vectors.nbytes + block.norms.nbytes + block.mask.nbytes
-            total += 8 * block.capacity
+            total += block.codes.nbytes + block.factors.nbytes + 8 * block.capacity
         return total
-
-    def at(self, sequence: int) -> Tail:
-        """The same records, seen at a later write that changed none of them."""
-        return replace(self, sequence=sequence)
 
     def append(self, first: int, ids: Ids, vectors: NDArray[Any]) -> Tail:
         """Take records in, at slots ``first`` (``size`` or above: those between hold none) and up.
@@ -84,7 +89,9 @@ class Tail:
                 blocks.append(self._new_block(slot, ids))
             block = blocks[-1]
             end = min(len(vectors), start + block.capacity - block.used)
-            blocks[-1] = _extend(block, ids[start:end], vectors[start:end], norms[start:end])
+            blocks[-1] = _extend(
+                block, ids[start:end], vectors[start:end], norms[start:end], self.encoder
+            )
             start = end
         return replace(self, size=first + len(vectors), blocks=tuple(blocks))
 
@@ -105,6 +112,47 @@ class Tail:
                 blocks.append(block)
         return replace(self, blocks=tuple(blocks))
 
+    def without_first(self, boundary: int) -> Tail:
+        """The slots from ``boundary`` on; those before have been sealed."""
+        kept = [block for block in self.blocks if block.end > boundary]
+        if kept and kept[0].first < boundary:
+            head = kept[0]
+            mask = head.mask.copy()
+            mask[: boundary - head.first] = 0
+            kept[0] = replace(head, mask=mask, live=int(mask[: head.used].sum()))
+        return replace(self, first=max(self.first, boundary), blocks=tuple(kept))
+
+    def coded_by(self, encoder: Encoder) -> Tail:
+        """The same records, coded by another encoder."""
+        return replace(
+            self,
+            encoder=encoder,
+            blocks=tuple(_coded(block, encoder) for block in self.blocks),
+        )
+
+    def live_slots(self) -> NDArray[np.int64]:
+        """The slots that hold a record, ascending."""
+        found = [block.first + np.flatnonzero(block.mask[: block.used]) for block in self.blocks]
+        return np.concatenate(found) if found else np.empty(0, np.int64)
+
+    def holds(self, slots: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Whether each of ``slots`` holds a record."""
+        found = np.zeros(len(slots), np.bool_)
+        for block in self.blocks:
+            here = np.flatnonzero((slots >= block.first) & (slots < block.end))
+            rows = slots[here].astype(np.int64) - block.first
+            found[here] = block.mask[rows].view(np.bool_)
+        return found
+
+    @cached_property
+    def coded(self) -> list[CodedRun]:
+        """All slots in order, as their codes."""
+        return [_coded_run(block, block.mask[: block.used], self.encoder) for block in self.blocks]
+
+    def coded_where(self, slots: NDArray[np.int64]) -> list[CodedRun]:
+        """As ``coded``, of these slots alone; they ascend, and each holds a record."""
+        return [_coded_run(block, mask, self.encoder) for block, mask in self._masks_of(slots)]
+
     @cached_property
     def rows(self) -> list[Rows]:
         """All slots in order, for a search."""
@@ -112,14 +160,16 @@ class Tail:
 
     def rows_where(self, slots: NDArray[np.int64]) -> list[Rows]:
         """As ``rows``, of these slots alone; they ascend, and each holds a record."""
-        found = []
+        return [_rows(block, mask) for block, mask in self._masks_of(slots)]
+
+    def _masks_of(self, slots: NDArray[np.int64]) -> Iterator[tuple[_Block, NDArray[np.uint8]]]:
+        """The blocks that hold some of ``slots``, with a mask of these."""
         for block in self.blocks:
             low, high = np.searchsorted(slots, (block.first, block.end))
             if low < high:
                 mask = np.zeros(block.used, np.uint8)
                 mask[slots[low:high] - block.first] = 1
-                found.append(_rows(block, mask))
-        return found
+                yield block, mask
 
     def ids_of(self, slots: NDArray[np.int64]) -> Ids:
         places = self._places(slots)
@@ -155,7 +205,8 @@ class Tail:
 
     def _new_block(self, first: int, ids: Ids | Sequence[Any]) -> _Block:
         fewest, most = _BLOCK_ROWS
-        capacity = min(most, max(fewest, _BLOCK_BYTES // self.schema.row_bytes))
+        capacity = min(most, max(fewest, _BLOCK_BYTES // self.schema.row_bytes)) // 8 * 8
+        codes, factors = _new_codes(capacity, self.encoder)
         return _Block(
             first=first,
             used=0,
@@ -164,19 +215,52 @@ class Tail:
             norms=np.empty(capacity, np.float64),
             mask=np.empty(capacity, np.uint8),
             ids=[] if isinstance(ids, list) else np.empty(capacity, np.int64),
+            codes=codes,
+            factors=factors,
         )
 
 
-def _extend(block: _Block, ids: Ids, vectors: NDArray[Any], norms: NDArray[np.float64]) -> _Block:
+def _extend(
+    block: _Block,
+    ids: Ids,
+    vectors: NDArray[Any],
+    norms: NDArray[np.float64],
+    encoder: Encoder,
+) -> _Block:
     used = block.used + len(vectors)
     block.vectors[block.used : used] = vectors
     block.norms[block.used : used] = norms
     block.mask[block.used : used] = 1
+    encoder.encode(as_float32(vectors), block.used, block.codes, block.factors)
     if isinstance(block.ids, list):
         block.ids[block.used :] = ids
     else:
         block.ids[block.used : used] = ids
     return replace(block, used=used, live=block.live + len(vectors))
+
+
+def _new_codes(capacity: int, encoder: Encoder) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
+    blocks = capacity // 8
+    codes = np.zeros((blocks, encoder.quantizer.words, 8), np.uint64)
+    return codes, np.zeros((blocks, 2, 8), np.float32)
+
+
+def _coded(block: _Block, encoder: Encoder) -> _Block:
+    codes, factors = _new_codes(block.capacity, encoder)
+    encoder.encode(as_float32(block.vectors[: block.used]), 0, codes, factors)
+    return replace(block, codes=codes, factors=factors)
+
+
+def _coded_run(block: _Block, mask: NDArray[np.uint8], encoder: Encoder) -> CodedRun:
+    packed = np.packbits(mask, bitorder="little")
+    return CodedRun(
+        first=block.first,
+        codes=block.codes[: len(packed)],
+        factors=block.factors[: len(packed)],
+        mask=packed,
+        encoder=encoder,
+        kappa=KAPPA,
+    )
 
 
 def _rows(block: _Block, mask: NDArray[np.uint8]) -> Rows:

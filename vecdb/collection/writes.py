@@ -49,13 +49,14 @@ class Write:
             raise collection_gone(self.row.name)
         if self.key is None:
             return apply(group, state)
-        known = find_answer(group.transaction, self.key, self.digest)
+        oldest_us = group.now_us - int(limits.IDEMPOTENCY_SECONDS * 1e6)
+        known = find_answer(group.transaction, self.key, self.digest, oldest_us)
         if known is not None:
             return WriteResult(count=known.count, sequence=known.sequence, replayed=True)
         result = apply(group, state)
         answer = Answer(count=result.count, sequence=result.sequence)
         put_answer(group.transaction, self.key, self.digest, answer, group.now_us)
-        expire_answers(group.transaction, group.now_us - int(limits.IDEMPOTENCY_SECONDS * 1e6))
+        expire_answers(group.transaction, oldest_us)
         return result
 
 
@@ -97,6 +98,7 @@ def upsert(
     if condition is not None:
         condition.require(transaction, keys, stored)
     count = len(keys)
+    retired = _slots_of(stored.values())
     sequence = group.next_sequence()
     operation = put_upsert(
         transaction,
@@ -105,7 +107,7 @@ def upsert(
         first_slot=state.next_slot,
         ids=batch.ids,
         vectors=batch.vectors,
-        retired=_slots_of(stored.values()),
+        retired=retired,
     )
     transaction.put_many(
         "records",
@@ -119,7 +121,7 @@ def upsert(
         pairs = zip(keys, batch.payloads, strict=True)
         transaction.put_many("payloads", [(key, text) for key, text in pairs if text])
     now = replace(
-        state,
+        _buried(state, retired),
         sequence=sequence,
         next_slot=state.next_slot + count,
         count=state.count + count - len(stored),
@@ -141,7 +143,7 @@ def delete(group: Group, state: State, row: CollectionRow, keys: Sequence[bytes]
     for key in sorted(stored):
         transaction.delete("records", key)
         transaction.delete("payloads", key)
-    now = replace(state, sequence=sequence, count=state.count - len(stored))
+    now = replace(_buried(state, retired), sequence=sequence, count=state.count - len(stored))
     group.change(row, state, now, operation)
     return WriteResult(count=len(stored), sequence=sequence)
 
@@ -200,6 +202,12 @@ def collection_gone(name: str, field: str = "name") -> NotFound:
 
 def _slots_of(rows: Any) -> NDArray[np.uint64]:
     return np.array([slot for slot, _ in rows], np.uint64)
+
+
+def _buried(state: State, retired: NDArray[np.uint64]) -> State:
+    """The state after slots were retired: those below its first one lie in segments."""
+    gone = int(np.count_nonzero(retired < state.first_slot))
+    return replace(state, sealed=state.sealed - gone, buried=state.buried + gone)
 
 
 def _check_sizes(payloads: Sequence[tuple[bytes, bytes]]) -> None:

@@ -2,7 +2,8 @@
 
 Depth and nodes are counted before anything is built: a comparison, ``and``, ``or`` and ``not`` are
 a node each, and a dict of several conditions (or of none) is an ``and`` of them. Every error names
-the path of what is wrong, such as ``filter.and[2].lang.gte``.
+the path of what is wrong, such as ``filter.and[2].lang.gte``; ``eq`` is no step of it, so that
+``{"lang": 5}`` and ``{"lang": {"eq": 5}}``, which are one filter on the wire, have one path.
 """
 
 from __future__ import annotations
@@ -161,7 +162,7 @@ def _comparisons(field: str, operand: object, path: str) -> list[_Condition]:
                 field=path,
             )
     return [
-        _Condition(field, operator, value, _step(path, operator))
+        _Condition(field, operator, value, path if operator == "eq" else _step(path, operator))
         for operator, value in operand.items()
     ]
 

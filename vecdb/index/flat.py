@@ -21,7 +21,7 @@ from .rescore import IdsOf, nearest_order, rescore, score_all, to_distances
 from .rows import Rows, Run, row_norms
 from .scan import Queries, candidate_capacity, find_candidates
 
-__all__ = ["Nearest", "Rows", "Run", "row_norms", "search_rows", "warm"]
+__all__ = ["Nearest", "Rows", "Run", "row_norms", "score_candidates", "search_rows", "warm"]
 
 _GROUP = 64  # queries that go through the rows together
 _GROUP_CANDIDATES = 512 * 1024  # kept at most by one thread, of all queries of a group
@@ -152,6 +152,46 @@ def search_rows(
     answers: list[Nearest] = []
     for start in range(0, len(vectors), step):
         answers += search.group(vectors[start : start + step], norms[start : start + step])
+    return answers
+
+
+def score_candidates(
+    rows: Sequence[Run],
+    queries: NDArray[np.float32],
+    candidates: Sequence[NDArray[np.int64]],
+    k: int,
+    *,
+    metric: str,
+    ids_of: IdsOf,
+    min_score: float | None = None,
+    scanned: int = 0,
+    deadline: Deadline = Deadline(),  # noqa: B008 - a frozen value
+    pool: Executor | None = None,
+    threads: int = 1,
+) -> list[Nearest]:
+    """The ``k`` best of each query's candidates, scored as ``search_rows`` scores.
+
+    - ``candidates``: slots of ``rows``, for each query
+    - ``scanned``: how many rows they were chosen from
+    """
+    vectors = np.ascontiguousarray(queries, np.float32)
+    together = Queries(
+        metric=metric, vectors=vectors, norms=row_norms(vectors), alone=len(vectors) == 1
+    )
+    runs = sorted((run for run in rows if len(run)), key=lambda run: run.first)
+    scored = rescore(runs, together, candidates, deadline=deadline, pool=pool, threads=threads)
+    answers = []
+    for slots, scores in scored:
+        order = nearest_order(slots, scores, k, ids_of=ids_of, min_score=min_score)
+        answers.append(
+            Nearest(
+                slots=slots[order],
+                scores=scores[order],
+                distances=to_distances(metric, scores[order]),
+                scanned=scanned,
+                candidates=len(slots),
+            )
+        )
     return answers
 
 

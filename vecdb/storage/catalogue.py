@@ -15,6 +15,9 @@ from .checksum import pack, unpack
 from .format import NUMBER
 from .transaction import Transaction
 
+DATA_TABLES = ("records", "payloads", "operations", "segments", "tombs", "backgrounds")
+"""Tables whose keys begin with the collection's number, and go with it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionRow:
@@ -35,6 +38,9 @@ class State:
     first_slot: int = 0
     trimmed: int = 0
     id_kind: int = format.ID_NONE
+    manifest: int = 0
+    sealed: int = 0
+    buried: int = 0
 
 
 def find_collection(transaction: Transaction, name: str) -> CollectionRow | None:
@@ -83,7 +89,7 @@ def drop_collection(transaction: Transaction, row: CollectionRow) -> None:
 def sweep_dropped(transaction: Transaction, limit: int) -> bool:
     """Delete up to about ``limit`` keys of dropped collections; whether any are left."""
     for key, _ in list(transaction.scan("dropped")):
-        for table in ("records", "payloads", "operations"):
+        for table in DATA_TABLES:
             limit -= transaction.delete_prefix(table, key, limit)
             if limit <= 0:
                 return True
@@ -102,7 +108,8 @@ def get_state(transaction: Transaction, number: int) -> State | None:
     value = transaction.get("states", key)
     if value is None:
         return None
-    row = unpack("states", key, value, format.STATE)
+    # Version 1 ends before ``sealed``: nothing was.
+    row = unpack("states", key, value.ljust(format.STATE.itemsize, b"\0"), format.STATE)
     return State(
         sequence=int(row["sequence"]),
         next_slot=int(row["next_slot"]),
@@ -110,6 +117,9 @@ def get_state(transaction: Transaction, number: int) -> State | None:
         first_slot=int(row["first_slot"]),
         trimmed=int(row["trimmed"]),
         id_kind=int(row["id_kind"]),
+        manifest=int(row["manifest"]),
+        sealed=int(row["sealed"]),
+        buried=int(row["buried"]),
     )
 
 
@@ -122,6 +132,9 @@ def put_state(transaction: Transaction, number: int, state: State) -> None:
         first_slot=state.first_slot,
         trimmed=state.trimmed,
         id_kind=state.id_kind,
+        manifest=state.manifest,
+        sealed=state.sealed,
+        buried=state.buried,
     )
     transaction.put("states", NUMBER.pack(number), value)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import google_crc32c
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataCorruption
 from .format import CHECKSUM_BYTES, TABLES
@@ -27,6 +28,11 @@ def crc32c(*parts: bytes) -> int:
     for part in parts:
         crc = _extend(crc, part)
     return crc
+
+
+def crc32c_of(memory: NDArray[np.uint8], crc: int = 0) -> int:
+    """crc32c of what ``crc`` is of, then ``memory`` (contiguous)."""
+    return int(_extend(crc, memory))
 
 
 def seal(table: str, key: bytes, value: bytes) -> bytes:

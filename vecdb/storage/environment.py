@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,8 +39,10 @@ from .lmdb_errors import (
     translated,
 )
 from .lmdb_errors import DiskFull as DiskFull  # what ``write`` raises
+from .reserve import Reserve
 from .structure import check_small_file
 from .transaction import Transaction
+from .upgrade import upgrade_database
 from .witness import Note, Witness, check_meta_page, check_witness, read_witness
 
 T = TypeVar("T")
@@ -69,6 +71,8 @@ class Environment:
         self._lmdb: Any = None
         self._tables: dict[str, Any] = {}
         self._witness: Witness | None = None
+        self._reserve = Reserve(directory)  # Used by the writing thread only, and here.
+        self._adds = False  # the newest transaction stores something new; the same
         self._lock: files.DirectoryLock | None = None
         try:
             self._lock = None if read_only else files.DirectoryLock(directory)
@@ -101,6 +105,7 @@ class Environment:
         if not self.read_only:
             self._witness = Witness(self.directory, int(self._lmdb.stat()["psize"]))
             self.note_commit(sequence)
+            self._reserve.fill()
 
     def _open(self, map_bytes: int) -> None:
         existing = (self.directory / files.DATA_FILE).stat().st_size
@@ -119,7 +124,7 @@ class Environment:
     def _check_format(self) -> uuid.UUID:
         """The database's id; raises unless this program reads its format version.
 
-        Nothing is made here: what is missing from an old database has been lost.
+        Nothing is made here that was there before: what is missing has been lost.
         """
         self._open_tables(("database",))
         with self.read() as transaction:
@@ -136,6 +141,8 @@ class Environment:
                 supported=format.VERSION,
                 hint="Open it with the version of vecdb that wrote it, or a newer one",
             )
+        if found < format.VERSION:
+            upgrade_database(self._lmdb, header, read_only=self.read_only)
         return uuid.UUID(bytes=header["database_id"].tobytes())
 
     def _open_tables(self, names: tuple[str, ...]) -> None:
@@ -183,7 +190,8 @@ class Environment:
     def write(self, apply: Callable[[Transaction], T]) -> T:
         """Run ``apply`` in one transaction, synced on return; nothing applied if it raises.
 
-        ``apply`` may run again from the start, in a new transaction, if the map has to grow.
+        ``apply`` may run again from the start, in a new transaction, if the map has to grow, or, if
+        it adds nothing, for the disk is full and the reserve is given up.
 
         Raises ``DiskFull``, ``StorageError`` (the disk failed: no write is taken any more; its
         ``maybe_applied`` tells whether this one may be there after reopening), and whatever
@@ -204,11 +212,14 @@ class Environment:
                     hint="Mend the disk, then open the database again",
                 )
             try:
-                return self._write_once(apply)
+                return self._write_once(apply, (self._turn_over, self._reserve.give_up))
             except lmdb.MapFullError:
                 self._grow()
 
-    def _write_once(self, apply: Callable[[Transaction], T]) -> T:
+    def _write_once(
+        self, apply: Callable[[Transaction], T], ways_out: tuple[Callable[[], bool], ...]
+    ) -> T:
+        """One commit. ``ways_out``: to be tried where a delete finds no room, and how it went."""
         try:
             return self._commit(apply)
         except (VecDBError, lmdb.MapFullError):
@@ -218,15 +229,26 @@ class Environment:
         except DAMAGE as error:
             raise damaged_file(self.directory, error) from error
         except lmdb.Error as error:
-            raise self._disk_error(error) from error
+            refusal = self._disk_error(error)
+            if isinstance(refusal, DiskFull) and not self._adds:
+                for place, make_room in enumerate(ways_out, 1):
+                    if make_room():
+                        return self._write_once(apply, ways_out[place:])
+            raise refusal from error
 
     def _commit(self, apply: Callable[[Transaction], T]) -> T:
         transaction = None
+        self._adds = False
         try:
             with self._gate.together():
                 self.check_usable()
                 transaction = self._lmdb.begin(write=True)
-                answer = apply(Transaction(transaction, self._tables))
+                tight = not self._reserve.is_whole
+                writing = Transaction(transaction, self._tables, tight=tight)
+                answer = apply(writing)
+                self._adds = writing.adds
+                if writing.adds:
+                    self._keep_reserve(writing)
                 committing, transaction = transaction, None
                 committing.commit()
                 return answer
@@ -238,12 +260,44 @@ class Environment:
                     if not self._closed:
                         transaction.abort()
 
+    def _turn_over(self) -> bool:
+        """Commit next to nothing: what the commit before has freed can be used after it."""
+
+        def rewrite(transaction: Transaction) -> None:
+            counters = transaction.get("database", format.COUNTERS_KEY)
+            transaction.put("database", format.COUNTERS_KEY, counters or b"")
+
+        self._reserve.lend()
+        try:
+            self._write_once(rewrite, ())
+        except DiskFull:
+            return False
+        finally:
+            self._reserve.fill()
+        return True
+
+    def _keep_reserve(self, writing: Transaction) -> None:
+        """Raise ``DiskFull`` if this commit might leave no room for deletes."""
+        self._reserve.fill()
+        if self._reserve.is_whole:
+            return
+        page_bytes, end = self._extent()
+        if not self._reserve.suffices(end - page_bytes * writing.pages()):
+            raise disk_full(self.directory)
+
+    def _extent(self) -> tuple[int, int]:
+        """Bytes of a page, and of all pages up to the last one that the newest commit has."""
+        page_bytes = int(self._lmdb.stat()["psize"])
+        return page_bytes, page_bytes * (int(self._lmdb.info()["last_pgno"]) + 1)
+
     def _disk_error(self, error: Exception) -> VecDBError:
         # A write of the meta page that failed ends the environment; only then may the commit be
         # on the disk all the same.
         ended = self._has_ended()
         if has_no_room(error, self.directory) and not ended:
             self._lmdb.reader_check()  # a reader that was killed holds pages back
+            with suppress(OSError):  # what a write that failed has left behind the last page
+                os.truncate(self.directory / files.DATA_FILE, self._extent()[1])
             return disk_full(self.directory)
         # After a failed sync the kernel may have dropped what it could not write, and LMDB would
         # go on as if nothing had happened: take no write any more.
@@ -310,7 +364,8 @@ class Environment:
             raise Unavailable(
                 "the database was opened before this process was forked",
                 reason="FORKED",
-                hint="Open it again in this process",
+                hint="Start the child by 'spawn', or fork first and open afterwards: a child can "
+                "neither use nor open what its parent had open",
             )
         if self._closed:
             raise Unavailable("the database is closed", reason="CLOSED", hint="Open it again")

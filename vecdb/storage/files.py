@@ -1,4 +1,4 @@
-"""The seam to the file system: synced writes, the directory's lock, checks before mapping."""
+"""The seam to the file system: synced writes, checked reads, the directory's lock."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import mmap
 import os
 import weakref
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import DataCorruption, NotFound, StorageError, Unavailable
 from .meta_pages import Meta, read_meta
@@ -16,6 +20,8 @@ LOCK_FILE = "vecdb.lock"
 WITNESS_FILE = "witness"
 LMDB_LOCK_FILE = "lock.mdb"
 _LMDB_LOCK_BYTES = 68 * 1024  # LMDB's table of ``lmdb_errors.MAX_READERS`` readers
+WRITE_BYTES = 4 * 1024 * 1024
+READ_BYTES = 16 * 1024 * 1024
 _HOLDER_BYTES = 16  # the writer's process id in the lock file, padded
 
 
@@ -58,6 +64,132 @@ def write_file(path: Path, data: bytes) -> None:
         os.close(handle)
     os.replace(scratch, path)
     sync_directory(path.parent)
+
+
+class NewFile:
+    """A file that did not exist, written once from start to end, in large aligned pieces.
+
+    ``finish`` syncs it; leaving the ``with`` without it keeps whatever was written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._handle = os.open(path, flags, 0o600)
+        self._waiting = bytearray()
+        self._written = 0
+
+    def __enter__(self) -> NewFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    @property
+    def size(self) -> int:
+        """Bytes appended so far."""
+        return self._written + len(self._waiting)
+
+    def append(self, data: NDArray[Any] | bytes) -> None:
+        """Add the bytes of ``data``, which is C-contiguous."""
+        if len(data) == 0:
+            return
+        left = (data.data if isinstance(data, np.ndarray) else memoryview(data)).cast("B")
+        while left:
+            room = WRITE_BYTES - len(self._waiting)
+            self._waiting += left[:room]
+            left = left[room:]
+            if len(self._waiting) == WRITE_BYTES:
+                self._flush()
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        """Overwrite what was appended there."""
+        self._flush()
+        _write_all(self._handle, memoryview(data), offset)
+
+    def finish(self) -> int:
+        """Sync and close; the file's size."""
+        self._flush()
+        os.fsync(self._handle)
+        self.__exit__()
+        return self._written
+
+    def _flush(self) -> None:
+        with memoryview(self._waiting) as waiting:
+            _write_all(self._handle, waiting, self._written)
+        self._written += len(self._waiting)
+        self._waiting.clear()
+
+
+def _write_all(handle: int, left: memoryview, offset: int) -> None:
+    while left:
+        written = os.pwrite(handle, left, offset)
+        left = left[written:]
+        offset += written
+
+
+def aligned_bytes(size: int) -> NDArray[np.uint8]:
+    """Memory that begins at a multiple of 4,096, not set to anything."""
+    memory = np.empty(size + 4096, np.uint8)
+    start = -memory.ctypes.data % 4096
+    return memory[start : start + size]
+
+
+class StoredFile:
+    """A file that is read and never changes while it is open.
+
+    Raises ``DataCorruption`` if it is not there or ends too early.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise damaged_part(path, -1, "it is missing", reason="MISSING_FILE") from None
+        self.size = os.fstat(self._handle).st_size
+
+    def __enter__(self) -> StoredFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+    def read_into(self, target: NDArray[np.uint8], offset: int) -> None:
+        """Fill ``target`` with the bytes from ``offset`` on."""
+        left = target.data
+        while left:
+            try:
+                count = os.preadv(self._handle, [left[:READ_BYTES]], offset)
+            except OSError as error:
+                raise StorageError(
+                    f"cannot read {self.path} at offset {offset}: {error}",
+                    reason="CANNOT_READ",
+                    hint="Check the disk",
+                ) from error
+            if count == 0:
+                raise damaged_part(self.path, self.size, f"it ends after {self.size} bytes")
+            left = left[count:]
+            offset += count
+
+    def expect_size(self, size: int) -> None:
+        if self.size != size:
+            raise damaged_part(
+                self.path, min(size, self.size), f"it has {self.size} bytes, expected {size}"
+            )
+
+
+def damaged_part(path: Path, offset: int, what: str, *, reason: str = "") -> DataCorruption:
+    """The error for a file of a segment; ``offset`` -1: the file as a whole."""
+    where = f" at offset {offset}" if offset >= 0 else ""
+    return DataCorruption(
+        f"{path} is damaged{where}: {what}",
+        path=str(path),
+        offset=offset,
+        reason=reason,
+        hint="Run `vecdb check` on the directory and restore what it names from a backup",
+    )
 
 
 class DirectoryLock:

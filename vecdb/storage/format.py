@@ -12,8 +12,14 @@ import struct
 import numpy as np
 
 MAGIC = 0x31424456  # "VDB1" in the file
-VERSION = 1
-"""Version 1: the first. A ratchet: raised when an older program could misread what we write."""
+VERSION = 2
+"""A ratchet: raised when an older program could misread what we write.
+
+1: the first. 2: tables ``segments``, ``tombs`` and ``backgrounds``, and the folder ``segments``: to
+an older program sealed records would have no vector. Opening for writing raises 1 (``upgrade``).
+"""
+SEGMENT_VERSION = 1
+"""Of the files of a segment: its pages, its files of arrays, ``segment.json``. 1: the first."""
 
 CHECKSUM_BYTES = 4
 
@@ -28,7 +34,12 @@ TABLES = (
     "operations",
     "keys",
     "key_times",
+    "segments",
+    "tombs",
+    "backgrounds",
 )
+TABLES_1 = TABLES[:10]
+"""The tables of version 1."""
 
 FORMAT_KEY = b"format"
 COUNTERS_KEY = b"counters"
@@ -70,7 +81,10 @@ STATE = np.dtype(
         ("first_slot", "<u8"),  # of the operations that are left; all before hold no record
         ("trimmed", "<u8"),  # operations up to this sequence have been moved, some or all
         ("id_kind", "u1"),  # ID_NONE, ID_INT, ID_STR
-        ("reserved", "V7"),
+        ("reserved", "V3"),
+        ("manifest", "<u4"),  # how often the segments have changed
+        ("sealed", "<u8"),  # records in segments; the others are in the operations
+        ("buried", "<u8"),  # records of segments that the operations left take out of use
     ]
 )
 """Table ``states``, key the collection's number."""
@@ -119,6 +133,67 @@ WITNESS = np.dtype(
 )
 """The file ``witness``."""
 
+SEGMENT = np.dtype(
+    [
+        ("count", "<u4"),  # slots, dead or alive
+        ("json_checksum", "<u4"),  # crc32c of segment.json, which has those of the other files
+        ("sequence", "<u8"),  # the segment holds what writes up to this one had stored
+        ("first_origin", "<u8"),  # the smallest and the largest slot that its records had
+        ("last_origin", "<u8"),  # when they were written
+        ("reserved", "V8"),
+    ]
+)
+"""Table ``segments``, key number + uuid: one segment of the collection."""
+
+PAGE = np.dtype(
+    [
+        ("magic", "<u4"),
+        ("checksum", "<u4"),  # crc32c of the rest of the page, padding included
+        ("segment", "V16"),  # its uuid: a page of another segment is corruption, not data
+        ("page", "<u8"),  # its own number, from 0: a page in another's place is corruption
+        ("version", "<u2"),
+        ("layout", "u1"),  # LAYOUT_VECTORS
+        ("dtype", "u1"),  # DTYPE_CODES
+        ("dim", "<u4"),
+        ("count", "<u2"),  # vectors on the page; below per_page only on the last one
+        ("per_page", "<u2"),
+        ("neighbours", "<u2"),  # zero in layout 0, as are the next three
+        ("bits", "<u2"),
+        ("neighbours_at", "<u4"),
+        ("codes_at", "<u4"),
+        ("reserved", "V8"),
+    ]
+)
+"""The head of each page of ``vectors.pages``; vectors follow it in slot order, then zeros."""
+
+ARRAYS = np.dtype(
+    [
+        ("magic", "<u4"),
+        ("checksum", "<u4"),  # crc32c of the rest of the head, sections and padding included
+        ("version", "<u2"),
+        ("sections", "<u2"),
+        ("head_bytes", "<u4"),  # of this, the sections and zeros: a multiple of 4,096
+        ("reserved", "V16"),
+    ]
+)
+"""The head of a file of arrays (``codes``, ``tree``, ``ids``, ``columns/<n>``)."""
+
+SECTION = np.dtype(
+    [
+        ("name", "V32"),  # ASCII, filled with zeros
+        ("offset", "<u8"),  # in the file: a multiple of 4,096
+        ("bytes", "<u8"),
+        ("shape_0", "<u8"),  # its axes, as many as it has; then zeros
+        ("shape_1", "<u8"),
+        ("shape_2", "<u8"),
+        ("checksum", "<u4"),  # crc32c of the array's bytes
+        ("dtype", "u1"),  # DTYPE_CODES
+        ("axes", "u1"),
+        ("reserved", "V2"),
+    ]
+)
+"""One array of a file of arrays: behind the head, in the file's order."""
+
 DTYPES = {
     "FORMAT": FORMAT,
     "COUNTERS": COUNTERS,
@@ -128,17 +203,43 @@ DTYPES = {
     "OPERATION": OPERATION,
     "KEY": KEY,
     "WITNESS": WITNESS,
+    "SEGMENT": SEGMENT,
+    "PAGE": PAGE,
+    "ARRAYS": ARRAYS,
+    "SECTION": SECTION,
 }
 
 ID_NONE, ID_INT, ID_STR = 0, 1, 2
 OP_UPSERT, OP_DELETE = 1, 2
 
+PAGE_MAGIC = 0x31475056  # "VPG1" in the file
+ARRAYS_MAGIC = 0x31524156  # "VAR1"
+LAYOUT_VECTORS = 0
+DTYPE_CODES = {
+    "<f4": 1,
+    "<f2": 2,
+    "|u1": 3,
+    "<u2": 4,
+    "<u4": 5,
+    "<u8": 6,
+    "<i4": 7,
+    "<i8": 8,
+    "<f8": 9,
+}
+"""Types of the numbers in the files of a segment, as ``numpy.dtype.str`` has them."""
+ALIGNMENT = 4096
+"""Pages, heads and arrays in files begin at multiples of it."""
+
 NUMBER = struct.Struct(">I")
 """A collection's number: the head of every key of its records, payloads and operations."""
 OPERATION_KEY = struct.Struct(">IQI")  # number, sequence, part
+SEGMENT_KEY = struct.Struct(">I16s")  # number, uuid
+TOMB_KEY = struct.Struct(">I16sI")  # number, uuid, chunk
 INT_KEY = struct.Struct(">IQ")  # number, id + 2**63: keys sort as the ids do
 KEY_TIME = struct.Struct(">Q")  # microseconds, then the idempotency key
 RECORD_VALUE = struct.Struct("<QQ")  # RECORD, for the hot path
 INT_BIAS = 1 << 63
 PART_BYTES = 256 * 1024
 """Operations are cut into parts of about this size, so that LMDB finds room for each."""
+TOMB_BYTES = 4064
+"""Dead bits in one value of ``tombs``: with LMDB's head and our checksum they fill its page."""

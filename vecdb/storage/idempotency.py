@@ -23,12 +23,19 @@ class Answer:
     sequence: int
 
 
-def find_answer(transaction: Transaction, key: bytes, digest: bytes) -> Answer | None:
-    """The answer stored under ``key``; ``InvalidArgument`` if that was another request."""
+def find_answer(
+    transaction: Transaction, key: bytes, digest: bytes, after_us: int
+) -> Answer | None:
+    """The answer stored under ``key`` at that time or later, None if there is none.
+
+    ``InvalidArgument`` if it was the answer to another request.
+    """
     value = transaction.get("keys", key)
     if value is None:
         return None
     row = unpack("keys", key, value, format.KEY)
+    if int(row["created_us"]) < after_us:
+        return None
     if row["digest"].tobytes() != digest:
         raise InvalidArgument(
             "this idempotency key was used for another request",
@@ -61,5 +68,11 @@ def expire_answers(transaction: Transaction, before_us: int) -> None:
             break
         old.append(time_key)
     for time_key in old:
-        transaction.delete("keys", time_key[format.KEY_TIME.size :])
+        key = time_key[format.KEY_TIME.size :]
+        value = transaction.get("keys", key)
+        # A key that was used again since has a younger answer, and a later time beside this one.
+        if value is not None:
+            row = unpack("keys", key, value, format.KEY)
+            if int(row["created_us"]) < before_us:
+                transaction.delete("keys", key)
         transaction.delete("key_times", time_key)

@@ -119,8 +119,9 @@ def translated(directory: Path) -> Iterator[None]:
             raise disk_full(directory) from error
         if "already open in this process" in str(error):
             raise Unavailable(
-                f"this process has {directory} open already",
+                f"this process, or the one it was forked from, has {directory} open already",
                 reason="LOCKED",
-                hint="Share what was opened first, it is safe for any thread",
+                hint="Share what was opened first, it is safe for any thread. A child of a fork "
+                "cannot open what its parent had open: start it by 'spawn'",
             ) from error
         raise StorageError(f"LMDB failed on {directory}: {error}", reason="LMDB") from error

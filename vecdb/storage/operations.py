@@ -1,7 +1,8 @@
 """Operations: what was done to a collection, with its vectors, in the order it was done.
 
 Replaying them rebuilds the tail. Each says which slots it takes out of use, so a replay needs no
-map from ids to slots. A large operation is cut into parts of about ``PART_BYTES``.
+map from ids to slots. A large operation is cut into parts of about ``PART_BYTES``; on a full disk
+of a page each, for a larger part needs free pages side by side.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .format import OP_DELETE, OP_UPSERT, OPERATION_KEY
 from .records import Ids, id_kind
 from .transaction import Transaction
 
+TIGHT_PART_BYTES = 3_584  # with its header and ids a page of LMDB
 _NO_SLOTS = np.empty(0, np.uint64)
 _NO_IDS = np.empty(0, np.int64)
 _NO_VECTORS = np.empty((0, 0), np.float32)
@@ -57,7 +59,8 @@ def put_upsert(
 
     Returns the operation as a whole.
     """
-    rows = max(1, format.PART_BYTES // max(1, vectors.shape[1] * vectors.itemsize))
+    part_bytes = TIGHT_PART_BYTES if transaction.tight else format.PART_BYTES
+    rows = max(1, part_bytes // max(1, vectors.shape[1] * vectors.itemsize))
     for part, start in enumerate(range(0, len(ids), rows)):
         end = min(start + rows, len(ids))
         id_bytes = _encode_ids(ids[start:end])

@@ -1,0 +1,156 @@
+"""What a seal or a compaction takes in, read at one commit and built into a new segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import limits
+from ..errors import LimitExceeded
+from ..results import SealResult
+from ..storage.catalogue import CollectionRow
+from ..storage.operations import scan_operations
+from .building import Build, build_bytes
+from .fields import read_fields
+from .sealing import Swap, make_background, tail_rows
+from .segment import Sealed
+from .snapshot import Snapshot
+from .writes import collection_gone
+
+if TYPE_CHECKING:
+    from .store import Store, View
+
+Choose = Callable[[tuple[Sealed, ...]], tuple[Sealed, ...]]
+Show = Callable[[float], None]
+Check = Callable[[], None]
+
+
+def plan_seal(
+    store: Store, row: CollectionRow, threads: int, show: Show, check: Check
+) -> Swap | SealResult:
+    """A segment of the tail's records, as many as the memory for builds allows, oldest first.
+
+    The result where there is nothing to do.
+    """
+    with store.view(row.name, with_snapshot=True) as view:
+        snapshot = _snapshot_of(view, row)
+        operations = scan_operations(view.transaction, row.number, row.schema)
+        slots, boundary, through = tail_rows(
+            operations, snapshot, view.state, _rows_max(store, row)
+        )
+        if not len(slots):
+            if snapshot.tail.live:
+                raise _too_small(store, row)
+            return SealResult(records=0, segments=len(snapshot.segments))
+        places = snapshot.tail_base + slots
+        columns = read_fields(view.transaction, row, snapshot.ids_of(places))
+    state = view.state
+    build = Build(
+        root=store.directory,
+        row=row,
+        snapshot=snapshot,
+        places=places,
+        sequence=through,
+        columns=columns,
+        pool=store.pool,
+        threads=threads,
+        progress=show,
+        check=check,
+    )
+    return Swap(
+        row=row,
+        seen=state,
+        snapshot=snapshot,
+        boundary=boundary,
+        through=through,
+        taken=(),
+        segment=store.segments.load_built(row, build.run()),
+        background=make_background(snapshot, row.number),
+    )
+
+
+def plan_compaction(
+    store: Store, row: CollectionRow, choose: Choose, threads: int, show: Show, check: Check
+) -> Swap | SealResult:
+    """One segment of the live records of those that ``choose`` takes, smallest first where the
+    memory for builds does not hold them all."""
+    with store.view(row.name, with_snapshot=True) as view:
+        snapshot = _snapshot_of(view, row)
+        taken = _that_fit(choose(snapshot.segments), _rows_max(store, row))
+        if not taken:
+            return SealResult(records=0, segments=len(snapshot.segments))
+        places = _places_of(snapshot, taken)
+        columns = read_fields(view.transaction, row, snapshot.ids_of(places))
+    built = None
+    if len(places):
+        build = Build(
+            root=store.directory,
+            row=row,
+            snapshot=snapshot,
+            places=places,
+            sequence=max(one.segment.row.sequence for one in taken),
+            columns=columns,
+            pool=store.pool,
+            threads=threads,
+            progress=show,
+            check=check,
+        )
+        built = store.segments.load_built(row, build.run())
+    return Swap(
+        row=row,
+        seen=view.state,
+        snapshot=snapshot,
+        boundary=None,
+        through=0,
+        taken=taken,
+        segment=built,
+        background=make_background(snapshot, row.number),
+    )
+
+
+def _snapshot_of(view: View, row: CollectionRow) -> Snapshot:
+    if view.row.number != row.number:  # the name has been given to another collection
+        raise collection_gone(row.name)
+    if view.snapshot is None:
+        raise AssertionError("a build asks for the snapshot")
+    return view.snapshot
+
+
+def _rows_max(store: Store, row: CollectionRow) -> int:
+    fixed, more = build_bytes(row.schema, 0), build_bytes(row.schema, 1)
+    return max(0, (store.build_memory - fixed) // (more - fixed))
+
+
+def _that_fit(taken: tuple[Sealed, ...], rows_max: int) -> tuple[Sealed, ...]:
+    """The smallest of ``taken`` that fit together; none where that would change nothing."""
+    kept: list[Sealed] = []
+    rows = 0
+    for sealed in sorted(taken, key=lambda one: (one.live, one.segment.uuid.bytes)):
+        rows += sealed.live
+        if rows > rows_max:
+            break
+        kept.append(sealed)
+    dead = any(one.live < len(one) for one in kept)
+    return tuple(kept) if len(kept) > 1 or dead else ()
+
+
+def _places_of(snapshot: Snapshot, taken: tuple[Sealed, ...]) -> NDArray[np.int64]:
+    chosen = {one.segment.uuid for one in taken}
+    parts: list[Any] = [np.empty(0, np.int64)]
+    for sealed, base in zip(snapshot.segments, snapshot.bases[:-1], strict=True):
+        if sealed.segment.uuid in chosen:
+            parts.append(base + sealed.live_slots())
+    return np.concatenate(parts)
+
+
+def _too_small(store: Store, row: CollectionRow) -> LimitExceeded:
+    return LimitExceeded(
+        f"the oldest batch of {row.name!r} does not fit the memory for builds, "
+        f"{store.build_memory} bytes",
+        reason="BUILD_MEMORY",
+        limit=store.build_memory,
+        hint=f"Allow more: a build takes at least {limits.BUILD_BYTES} bytes by default",
+    )

@@ -1,0 +1,294 @@
+"""The thread that seals tails and compacts segments, beside reads and writes.
+
+One build at a time. It is told of every commit, and asked by ``seal`` and ``compact``. Its work is
+done from a snapshot; the writer swaps the result in.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from ..deadline import Deadline
+from ..errors import DeadlineExceeded, Unavailable
+from ..results import SealResult
+from ..storage.catalogue import CollectionRow, State
+from .plans import plan_compaction, plan_seal
+from .sealing import Outdated, Swap
+from .segment import Sealed
+
+if TYPE_CHECKING:
+    from .store import Store
+
+_log = logging.getLogger("vecdb")
+
+SEAL_RECORDS = 20_000
+SEAL_SHARE = 0.05
+SEAL_RECORDS_MAX = 200_000
+"""A tail is sealed from max(SEAL_RECORDS, SEAL_SHARE of the collection) on, at most from this."""
+DEAD_SHARE = 0.2
+"""A segment with more dead slots is written anew."""
+_TRIES = 3
+_GROWTH = 1.25  # of a tail whose seal failed, until it is tried again
+
+Kind = Literal["seal", "compact"]
+
+
+class _Closing(Exception):
+    """Ends a build because the database is being closed."""
+
+
+@dataclass(slots=True)
+class _Request:
+    row: CollectionRow
+    kind: Kind
+    future: Future[SealResult] = field(default_factory=Future)
+
+
+def tail_limit(count: int) -> int:
+    """How many records in the tail call for a seal, of ``count`` in all."""
+    return min(SEAL_RECORDS_MAX, max(SEAL_RECORDS, int(SEAL_SHARE * count)))
+
+
+def needs_seal(state: State) -> bool:
+    return state.count - state.sealed >= tail_limit(state.count)
+
+
+def choose_compaction(segments: tuple[Sealed, ...]) -> tuple[Sealed, ...]:
+    """Segments that should become one: few and large ones are searched best.
+
+    Sizes are kept geometric: a segment joins the larger one before it when together with all
+    smaller ones it has half its records. So each record is written again a logarithmic number of
+    times. One with many dead slots is written anew by itself.
+    """
+    by_size = sorted(segments, key=lambda one: (-one.live, one.segment.uuid.bytes))
+    smaller = 0
+    chosen: tuple[Sealed, ...] = ()
+    for place in range(len(by_size) - 1, 0, -1):
+        smaller += by_size[place].live
+        if 2 * smaller >= by_size[place - 1].live:
+            chosen = tuple(by_size[place - 1 :])
+    if chosen:
+        return chosen
+    return tuple(one for one in segments if len(one) - one.live > DEAD_SHARE * len(one))[:1]
+
+
+class Sealer:
+    """Owns the thread, which begins with the first work."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._condition = threading.Condition()
+        # All guarded by self._condition.
+        self._requests: deque[_Request] = deque()
+        self._noted: dict[int, tuple[CollectionRow, State]] = {}
+        self._failed: dict[int, int] = {}  # tail's records when its seal failed
+        self._working: tuple[int, str] | None = None  # collection's number, word for it
+        self._share_done = 0.0
+        self._sweeping = False
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    def note(self, row: CollectionRow, state: State) -> None:
+        """A commit has changed the collection: there may be work. Called by the writer."""
+        if not needs_seal(state):
+            return
+        with self._condition:
+            self._noted[row.number] = row, state
+            self._wake()
+
+    def forget(self, number: int) -> None:
+        """The collection has been dropped."""
+        with self._condition:
+            self._noted.pop(number, None)
+            self._failed.pop(number, None)
+
+    def sweep(self) -> None:
+        """A dropped collection has left the manifest: remove its files."""
+        with self._condition:
+            self._sweeping = True
+            self._wake()
+
+    def request(self, row: CollectionRow, kind: Kind) -> Future[SealResult]:
+        """Seal the tail, or compact the segments, as soon as the thread is free."""
+        request = _Request(row, kind)
+        with self._condition:
+            if self._closing:
+                raise Unavailable("the database is closed", reason="CLOSED", hint="Open it again")
+            self._requests.append(request)
+            self._wake()
+        return request.future
+
+    def progress_of(self, number: int) -> str:
+        """Such as "sealing 40 %"; "" where nothing is done for the collection."""
+        with self._condition:
+            if self._working is None or self._working[0] != number:
+                return ""
+            return f"{self._working[1]} {int(100 * self._share_done)} %"
+
+    def is_sealing(self, number: int) -> bool:
+        """Whether a build reads the operations of the collection just now."""
+        working = self._working
+        return working is not None and working[0] == number
+
+    def close(self) -> None:
+        """End a build under way, fail what waits; twice is harmless."""
+        with self._condition:
+            self._closing = True
+            self._condition.notify()
+        if self._thread is not None and self._thread.is_alive():
+            self._thread.join()
+
+    # ------------------------------------------------------------------------------ the thread
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="vecdb-sealer", daemon=True)
+            self._thread.start()
+        self._condition.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                while not (self._requests or self._noted or self._sweeping or self._closing):
+                    self._condition.wait()
+                if self._closing:
+                    for request in self._requests:
+                        request.future.set_exception(_closed())
+                    self._requests.clear()
+                    return
+                asked = self._requests.popleft() if self._requests else None
+                sweeping, self._sweeping = self._sweeping, False
+                noted = self._noted.popitem()[1] if self._noted and asked is None else None
+            if sweeping:
+                self._sweep_files()
+            if asked is not None:
+                self._answer(asked)
+            elif noted is not None:
+                self._tend(*noted)
+
+    def _sweep_files(self) -> None:
+        with self._store.environment.read() as transaction:
+            self._store.segments.sweep(transaction)
+
+    def _answer(self, request: _Request) -> None:
+        if not request.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self._work(request.row, request.kind, automatic=False)
+        except _Closing:
+            request.future.set_exception(_closed())
+        except BaseException as error:
+            request.future.set_exception(error)
+        else:
+            request.future.set_result(result)
+
+    def _tend(self, row: CollectionRow, state: State) -> None:
+        """What a collection needs by itself: a seal, then compactions."""
+        waiting = state.count - state.sealed
+        with self._condition:
+            if waiting < _GROWTH * self._failed.get(row.number, 0):
+                return
+        try:
+            self._work(row, "seal", automatic=True)
+            while self._work(row, "compact", automatic=True).records:
+                pass
+        except _Closing:
+            return
+        except Exception as error:  # the records are where they were: try again later
+            _log.warning("collection %s could not be sealed: %s", row.name, error)
+            with self._condition:
+                self._failed[row.number] = waiting
+            return
+        with self._condition:
+            self._failed.pop(row.number, None)
+
+    def _work(self, row: CollectionRow, kind: Kind, *, automatic: bool) -> SealResult:
+        word = "sealing" if kind == "seal" else "compacting"
+        with self._condition:
+            self._working, self._share_done = (row.number, word), 0.0
+        try:
+            for _ in range(_TRIES):
+                try:
+                    return self._once(row, kind, automatic)
+                except Outdated:
+                    self._check()
+            raise Unavailable(
+                f"{word} {row.name!r} was overtaken by other changes {_TRIES} times",
+                reason="BUSY",
+                hint="Try again",
+                retry_after=1.0,
+            )
+        finally:
+            with self._condition:
+                self._working = None
+            if self._store.writer is not None:
+                self._store.writer.wake()  # for chores that waited for us
+
+    def _once(self, row: CollectionRow, kind: Kind, automatic: bool) -> SealResult:
+        store = self._store
+        threads = max(1, store.threads // 2) if automatic else store.threads
+        if kind == "seal":
+            swap = plan_seal(store, row, threads, self._show, self._check)
+        else:
+            choose = choose_compaction if automatic else _worth_joining
+            swap = plan_compaction(store, row, choose, threads, self._show, self._check)
+        if isinstance(swap, SealResult):
+            return swap
+        return self._swap_in(swap)
+
+    def _swap_in(self, swap: Swap) -> SealResult:
+        store = self._store
+        try:
+            result: SealResult = store.submit(swap.commit, 0).result()
+        except BaseException:
+            if swap.segment is not None:
+                store.segments.remove(swap.segment.uuid)
+            raise
+        swap.clean_up(store.directory)
+        return result
+
+    def _show(self, share: float) -> None:
+        with self._condition:
+            self._share_done = share
+
+    def _check(self) -> None:
+        if self._closing:
+            raise _Closing
+
+
+def built_result(future: Future[SealResult], deadline: Deadline, *, wait: bool) -> SealResult:
+    """What a build that was asked for did; zeros, at once, where ``wait`` is False."""
+    if not wait:
+        future.add_done_callback(_log_failure)
+        return SealResult(records=0, segments=0)
+    try:
+        return future.result(deadline.remaining)
+    except TimeoutError:
+        if future.cancel():
+            future.add_done_callback(_log_failure)
+        raise DeadlineExceeded(
+            "the deadline passed before the segment was built",
+            hint="Raise timeout, or pass wait=False and look at describe()",
+        ) from None
+
+
+def _log_failure(future: Future[SealResult]) -> None:
+    error = None if future.cancelled() else future.exception()
+    if error is not None:
+        _log.warning("a segment could not be built: %s", error)
+
+
+def _worth_joining(segments: tuple[Sealed, ...]) -> tuple[Sealed, ...]:
+    """All, unless there is one only and nothing in it is dead."""
+    if len(segments) == 1 and segments[0].live == len(segments[0]):
+        return ()
+    return segments
+
+
+def _closed() -> Unavailable:
+    return Unavailable("the database was closed meanwhile", reason="CLOSED", hint="Open it again")

@@ -1,0 +1,179 @@
+"""All records of a collection as one commit left them: the sealed segments, then the tail.
+
+A ``Snapshot`` is a value. Searches number its rows by *place*: the slots of the first segment, those
+of the next, and after all segments the slots of the tail. Places have no meaning beyond the
+snapshot; what the database stores is the slot that a record was given in the tail, its origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..index.coded import CodedRun
+from ..index.rows import Run
+from ..storage.operations import Operation
+from ..storage.records import Ids
+from .joined import join_operations
+from .segment import Sealed, pack_slots
+from .tail import Tail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """``sequence``: its newest write; ``manifest``: which set of segments it has."""
+
+    sequence: int
+    manifest: int
+    segments: tuple[Sealed, ...] = ()
+    tail: Tail
+
+    @property
+    def live(self) -> int:
+        return sum(sealed.live for sealed in self.segments) + self.tail.live
+
+    def at(self, sequence: int) -> Snapshot:
+        """The same records, seen at a later write that changed none of them."""
+        return replace(self, sequence=sequence)
+
+    def apply(self, operations: Sequence[Operation]) -> Snapshot:
+        """The records after ``operations``, in their order; the sequence is not changed.
+
+        Slots are never used twice, so all can be appended before any is retired.
+        """
+        tail = self.tail
+        for first, ids, vectors in join_operations(operations):
+            tail = tail.append(first, ids, vectors)
+        retired = [one.retired for one in operations if len(one.retired)]
+        if not retired:
+            return replace(self, tail=tail)
+        origins = np.concatenate(retired)
+        return replace(
+            self,
+            tail=tail.retire(origins[origins >= tail.first]),
+            segments=self._retire(origins[origins < tail.first]),
+        )
+
+    def _retire(self, origins: NDArray[np.uint64]) -> tuple[Sealed, ...]:
+        if not len(origins):
+            return self.segments
+        return tuple(sealed.retire(origins) for sealed in self.segments)
+
+    # ---------------------------------------------------------------------------------- places
+
+    @cached_property
+    def bases(self) -> NDArray[np.int64]:
+        """The first place of each segment, and of the tail."""
+        return np.cumsum([0, *(len(sealed) for sealed in self.segments)], dtype=np.int64)
+
+    @property
+    def tail_base(self) -> int:
+        return int(self.bases[-1])
+
+    def runs(self) -> list[Run]:
+        """All rows by place, for exact search."""
+        runs: list[Run] = [
+            sealed.rows(int(base))
+            for sealed, base in zip(self.segments, self.bases[:-1], strict=True)
+            if sealed.live
+        ]
+        return runs + [rows.moved(self.tail_base) for rows in self.tail.rows]
+
+    def runs_where(self, origins: NDArray[np.int64]) -> list[Run]:
+        """As ``runs``, of these records alone: ascending origins, each of a live record."""
+        runs: list[Run] = []
+        for sealed, base in zip(self.segments, self.bases[:-1], strict=True):
+            slots = sealed.segment.slots_of(self._sealed(origins))
+            if len(slots):
+                runs.append(sealed.rows(int(base), pack_slots(slots, len(sealed))))
+        return runs + [rows.moved(self.tail_base) for rows in self.tail.rows_where(origins)]
+
+    def coded(self) -> list[CodedRun]:
+        """All rows by place, as codes."""
+        runs = [
+            sealed.coded(int(base))
+            for sealed, base in zip(self.segments, self.bases[:-1], strict=True)
+            if sealed.live
+        ]
+        return runs + [run.moved(self.tail_base) for run in self.tail.coded]
+
+    def coded_where(self, origins: NDArray[np.int64]) -> list[CodedRun]:
+        """As ``coded``, of these records alone: ascending origins, each of a live record."""
+        runs: list[CodedRun] = []
+        for sealed, base in zip(self.segments, self.bases[:-1], strict=True):
+            slots = sealed.segment.slots_of(self._sealed(origins))
+            if len(slots):
+                runs.append(sealed.coded(int(base), pack_slots(slots, len(sealed))))
+        return runs + [run.moved(self.tail_base) for run in self.tail.coded_where(origins)]
+
+    def places_of(self, origins: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The place of each of ``origins``, in their order; each is of a stored record."""
+        places = origins + self.tail_base
+        sealed_at = np.flatnonzero(origins < self.tail.first)
+        if len(sealed_at):
+            left = origins[sealed_at].astype(np.uint64)
+            found = np.full(len(left), -1, np.int64)
+            for sealed, base in zip(self.segments, self.bases[:-1], strict=True):
+                slots = sealed.segment.slot_of_each(left)
+                found = np.where(slots >= 0, slots + base, found)
+            if (found < 0).any():
+                raise AssertionError("a record lies in no segment of its snapshot")
+            places[sealed_at] = found
+        return places
+
+    def _sealed(self, origins: NDArray[np.int64]) -> NDArray[np.uint64]:
+        return origins[: np.searchsorted(origins, self.tail.first)].astype(np.uint64)
+
+    def ids_of(self, places: NDArray[np.int64]) -> Ids:
+        parts = self._parts(places)
+        if len(parts) == 1:
+            part, _ = parts[0]
+            return self._ids_in(part, places - self.bases[part])
+        chosen = [(self._ids_in(part, places[at] - self.bases[part]), at) for part, at in parts]
+        if chosen and isinstance(chosen[0][0], list):
+            texts = [""] * len(places)
+            for some, at in chosen:
+                for place, text in zip(at.tolist(), some, strict=True):
+                    texts[place] = str(text)
+            return texts
+        ids = np.empty(len(places), np.int64)
+        for some, at in chosen:
+            ids[at] = some
+        return ids
+
+    def vectors_of(self, places: NDArray[np.int64]) -> NDArray[Any]:
+        """[n, dim], copied."""
+        schema = self.tail.schema
+        vectors = np.empty((len(places), schema.dim), schema.numpy_dtype)
+        for part, at in self._parts(places):
+            slots = places[at] - self.bases[part]
+            if part == len(self.segments):
+                vectors[at] = self.tail.vectors_of(slots)
+            else:
+                vectors[at] = self.segments[part].segment.image.gather(slots)
+        return vectors
+
+    def origins_of(self, places: NDArray[np.int64]) -> NDArray[np.uint64]:
+        origins = np.empty(len(places), np.uint64)
+        for part, at in self._parts(places):
+            slots = places[at] - self.bases[part]
+            sealed = part < len(self.segments)
+            origins[at] = self.segments[part].segment.origins[slots] if sealed else slots
+        return origins
+
+    def _ids_in(self, part: int, slots: NDArray[np.int64]) -> Ids:
+        if part == len(self.segments):
+            return self.tail.ids_of(slots)
+        return self.segments[part].segment.ids.take(slots)
+
+    def _parts(self, places: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
+        """(segment's number, or their count for the tail; positions in ``places``) of those met."""
+        if not self.segments:
+            return [(0, np.arange(len(places)))]
+        part_of = np.searchsorted(self.bases, places, side="right") - 1
+        return [(int(part), np.flatnonzero(part_of == part)) for part in np.unique(part_of)]
