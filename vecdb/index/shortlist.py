@@ -24,7 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..deadline import Deadline
-from ..kernels import codes as kernels
+from ..kernels.codes import estimate_blocks, scan_estimates
+from ..kernels.hamming import scan_hamming
+from ..kernels.heaps import sort_heap
+from ..kernels.refine import refine_candidates
 from ..quantize.bounds import sigma_1
 from ..quantize.planes import Quantizer
 from ..quantize.query import QueryPlanes
@@ -145,7 +148,7 @@ def _estimate_work(planes: QueryPlanes, scan: Scan):  # type: ignore[no-untyped-
             except IndexError:
                 return heaps.sorted()
             heaps.slots -= run.first
-            kernels.scan_estimates(
+            scan_estimates(
                 run.codes,
                 run.factors,
                 run.mask,
@@ -180,14 +183,12 @@ def _hamming_work(planes: QueryPlanes, scan: Scan):  # type: ignore[no-untyped-d
             except IndexError:
                 return heaps.sorted()
             sizes = np.zeros(count, np.int64)
-            kernels.scan_hamming(
-                run.codes, run.mask, start, end, planes.signs, nearest, slots, sizes
-            )
+            scan_hamming(run.codes, run.mask, start, end, planes.signs, nearest, slots, sizes)
             heaps.slots -= run.first
             for query in range(count):
                 one = slice(query, query + 1)
                 blocks, masks = _blocks_of(slots[query, : sizes[query]])
-                kernels.estimate_blocks(
+                estimate_blocks(
                     run.codes,
                     run.factors,
                     blocks,
@@ -224,7 +225,7 @@ class _Heaps:
     def sorted(self) -> list[Kept]:
         found: list[Kept] = []
         for query, size in enumerate(self.sizes.tolist()):
-            kernels.sort_heap(self.estimates[query], self.slots[query], size)
+            sort_heap(self.estimates[query], self.slots[query], size)
             found.append((self.estimates[query, :size], self.slots[query, :size]))
         return found
 
@@ -311,7 +312,7 @@ def _refined(
         raise AssertionError("a run without refine planes is not refined")
     values = np.empty(len(places), np.float32)
     sigmas = np.empty(len(places), np.float32)
-    stop = kernels.refine_candidates(
+    stop = refine_candidates(
         run.codes,
         run.factors,
         run.refine,
