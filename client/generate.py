@@ -36,6 +36,7 @@ COPIES = {
 SYNCHRONOUS = {
     "async_calls.py": "calls.py",
     "async_client.py": "client.py",
+    "async_collection.py": "collection.py",
 }
 NAMES = {
     "AsyncCaller": "Caller",
@@ -48,6 +49,7 @@ NAMES = {
     "aio_transport": "transport",
     "async_calls": "calls",
     "async_client": "client",
+    "async_collection": "collection",
 }
 DROPPED = ("async", "await")
 SENTENCES = {
@@ -56,6 +58,7 @@ SENTENCES = {
         "A forked child opens a channel of its own."
     ),
     "over the network, for asyncio.": "over the network.",
+    "behind a server, for asyncio.": "behind a server.",
 }
 
 

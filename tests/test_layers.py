@@ -20,10 +20,12 @@ SERVER = ROOT / "server" / "vecdb_server"
 LAYERS = (
     ("errors", "limits", "schema", "results", "deadline", "metrics"),
     ("kernels", "storage", "filters", "datasets"),
+    ("quantize",),
     ("index",),
     ("collection",),
     ("database",),
     ("vecdb",),
+    ("check_segments",),
     ("check",),
     ("cli",),
     ("__main__",),

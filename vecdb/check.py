@@ -1,11 +1,14 @@
 """The checker: reads everything that a database holds and tells what does not fit.
 
-It changes nothing and may run beside a writing process: it looks at one commit.
+It changes nothing and may run beside a writing process: it looks at one commit, and at a newer one
+where a compaction has removed files meanwhile.
 
 1. LMDB's pages fit together, and ``data.mdb`` ends at the commit that the witness tells of.
 2. Every value is what was written (its checksum).
-3. Records, payloads and operations agree: each record lies in one row of the operations, under its
-   own id; each payload belongs to a record and is what the schema allows; the counters are right.
+3. The files of each segment are what was written; its tree and its codes fit its vectors.
+4. Records, payloads, operations and segments agree: each record lies in one row of the operations
+   or in one slot of one segment, under its own id, and no other row or slot is live; each payload
+   belongs to a record and is what the schema allows; the counters are right.
 """
 
 from __future__ import annotations
@@ -13,15 +16,19 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .check_segments import SegmentCheck, Vanished
 from .collection.payload import encode_payload
 from .errors import DataCorruption, VecDBError
 from .storage import files, format
 from .storage.catalogue import (
+    DATA_TABLES,
     CollectionRow,
     State,
     get_counters,
@@ -30,14 +37,17 @@ from .storage.catalogue import (
     scan_collections,
 )
 from .storage.environment import Environment
+from .storage.manifest import named_segments
 from .storage.operations import scan_operations
 from .storage.records import get_records, id_keys, unpack_record
+from .storage.segment_files import list_orphans
 from .storage.structure import find_damage
 from .storage.transaction import Transaction
 
 PROBLEMS = 1_000
 """More problems than this are not listed."""
 _SHOW_EVERY = 1_024
+_NO_SLOTS = np.empty(0, np.uint64)
 
 Progress = Callable[[str, int], object]
 
@@ -63,26 +73,37 @@ class CheckReport:
 
 
 def check_directory(
-    path: str | os.PathLike[str], *, progress: Progress | None = None
+    path: str | os.PathLike[str], *, progress: Progress | None = None, deep: bool = False
 ) -> CheckReport:
     """Verify the database in the directory ``path``.
 
     ``progress`` is called with the name of what is being verified and how many of it are done.
+    ``deep``: make the codes of all sealed vectors again, not those of some.
     Raises ``NotFound`` if there is no database, ``UnsupportedFormat`` if another version wrote it.
     """
     directory = Path(path)
     files.require_database(directory)
-    checker = _Checker(directory, progress or (lambda what, count: None))
+    checker = _Checker(directory, progress or (lambda what, count: None), deep=deep)
     checker.run()
     return CheckReport(problems=tuple(checker.problems), counts=dict(checker.counts))
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Slots of the stored operations: ``backed`` hold a record, ``retired`` are out of use."""
+
+    backed: NDArray[np.uint64] = field(default_factory=lambda: _NO_SLOTS)
+    retired: NDArray[np.uint64] = field(default_factory=lambda: _NO_SLOTS)
 
 
 class _Checker:
     """One run; used by one thread."""
 
-    def __init__(self, directory: Path, progress: Progress) -> None:
+    def __init__(self, directory: Path, progress: Progress, *, deep: bool) -> None:
         self._directory = directory
         self._progress = progress
+        self._deep = deep
+        self._lost: set[UUID] = set()
         self.problems: list[Problem] = []
         self.counts: Counter[str] = Counter()
 
@@ -99,10 +120,23 @@ class _Checker:
         try:
             with environment.read() as transaction:
                 self._check_values(transaction)
-                if not self.problems:
-                    self._check_relations(transaction)
+            while not self.problems and not self._relations_checked(environment):
+                pass
         finally:
             environment.close()
+
+    def _relations_checked(self, environment: Environment) -> bool:
+        """False: a segment was not there, and a newer transaction has to tell why."""
+        counts = self.counts.copy()
+        try:
+            with environment.read() as transaction:
+                self._check_relations(transaction)
+        except Vanished as gone:
+            self._lost.add(gone.segment)
+            self.problems.clear()
+            self.counts = counts
+            return False
+        return True
 
     def _report(self, where: str, what: str) -> None:
         if len(self.problems) < PROBLEMS:
@@ -138,6 +172,9 @@ class _Checker:
                 self._report(where, what)
         self._check_owners(transaction, numbers)
         self._check_names(transaction)
+        orphans = list_orphans(self._directory, named_segments(transaction))
+        if orphans:  # what a stop has left, or a build under way: no damage
+            self._count("unfinished segments", len(orphans))
 
     def _faults_of(
         self, transaction: Transaction, row: CollectionRow, state: State
@@ -151,17 +188,22 @@ class _Checker:
     def _record_faults(
         self, transaction: Transaction, row: CollectionRow, state: State
     ) -> Iterator[str]:
-        backed: list[int] = []
-        for operation in scan_operations(transaction, row.number, row.schema):
-            self._count("operations")
-            self._count("vectors", len(operation.vectors))
-            if operation.first_slot + len(operation.vectors) > state.next_slot:
-                yield f"operation {operation.sequence} has slots beyond {state.next_slot}"
-            keys = id_keys(row.number, operation.ids)
-            stored = get_records(transaction, keys)
-            for slot, key in enumerate(keys, operation.first_slot):
-                if stored.get(key, (-1, 0))[0] == slot:
-                    backed.append(slot)
+        segments = SegmentCheck(
+            directory=self._directory,
+            transaction=transaction,
+            row=row,
+            state=state,
+            deep=self._deep,
+            count=self._count,
+            lost=self._lost,
+        )
+        faults = list(segments.file_faults())
+        yield from faults
+        rows = _Rows()
+        yield from self._operation_faults(transaction, row, state, rows)
+        if faults:
+            return  # whose records are where cannot be told
+        yield from segments.record_faults(rows.retired)
         slots = []
         for key, value in transaction.scan("records", format.NUMBER.pack(row.number)):
             self._count("records")
@@ -169,13 +211,44 @@ class _Checker:
             slots.append(slot)
             if sequence > state.sequence:
                 yield f"record {key.hex()} is newer than its collection"
-        lost = np.setdiff1d(np.array(slots, np.int64), np.array(backed, np.int64))
+        backed = np.concatenate([rows.backed, segments.held])
+        lost = np.setdiff1d(np.array(slots, np.uint64), backed)
         if len(lost):
             yield f"{len(lost)} records have no vector, the first in slot {lost[0]}"
         if len(set(slots)) != len(slots):
             yield "two records lie in the same slot"
         if len(slots) != state.count:
             yield f"it holds {len(slots)} records, and its state says {state.count}"
+
+    def _operation_faults(
+        self, transaction: Transaction, row: CollectionRow, state: State, rows: _Rows
+    ) -> Iterator[str]:
+        """Fills ``rows``."""
+        written: list[int] = []
+        backed: list[int] = []
+        retired = [_NO_SLOTS]
+        for operation in scan_operations(transaction, row.number, row.schema):
+            self._count("operations")
+            self._count("vectors", len(operation.vectors))
+            retired.append(operation.retired)
+            keys = id_keys(row.number, operation.ids)
+            end = operation.first_slot + len(keys)
+            if end > state.next_slot or (keys and operation.first_slot < state.first_slot):
+                yield (
+                    f"operation {operation.sequence} has slots {operation.first_slot} to {end}, "
+                    f"its collection {state.first_slot} to {state.next_slot}"
+                )
+            stored = get_records(transaction, keys)
+            written += range(operation.first_slot, end)
+            for slot, key in enumerate(keys, operation.first_slot):
+                if stored.get(key, (-1, 0))[0] == slot:
+                    backed.append(slot)
+        rows.retired = np.unique(np.concatenate(retired))
+        live = np.setdiff1d(np.array(written, np.uint64), rows.retired)
+        rows.backed = np.intersect1d(np.array(backed, np.uint64), live)
+        stray = np.setdiff1d(live, rows.backed)
+        if len(stray):
+            yield f"{len(stray)} rows hold no record and are not retired, the first {stray[0]}"
 
     def _payload_faults(self, transaction: Transaction, row: CollectionRow) -> Iterator[str]:
         for key, text in transaction.scan("payloads", format.NUMBER.pack(row.number)):
@@ -191,7 +264,7 @@ class _Checker:
         """Every key of a collection belongs to one that is there, or waits to be swept."""
         known = {format.NUMBER.pack(number) for number in numbers}
         known |= {key for key, _ in transaction.scan("dropped")}
-        for table in ("states", "records", "payloads", "operations"):
+        for table in ("states", *DATA_TABLES):
             heads = {key[: format.NUMBER.size] for key, _ in transaction.scan(table)}
             for head in sorted(heads - known):
                 self._report(f"table {table}", f"keys of no collection: number {head.hex()}")

@@ -128,6 +128,26 @@ def to_integer(name: str, value: object, high: int) -> int:
     return int(value)
 
 
+def to_choice(name: str, value: object, known: tuple[int, ...]) -> int:
+    """One of a few integers; no float or bool that equals one."""
+    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not integer or value not in known:
+        raise InvalidArgument(
+            f"{name} must be one of {', '.join(map(str, known))}; got {str(value)[:40]!r}",
+            field=name,
+        )
+    return int(value)
+
+
+def to_effort(effort: object) -> tuple[float | None, bool]:
+    """The effort as a number, or None, and whether it is "bound"; the server checks its range."""
+    if effort is None:
+        return None, False
+    if isinstance(effort, str) and effort == "bound":
+        return None, True
+    return to_number("effort", effort), False
+
+
 def to_number(name: str, value: object) -> float:
     """A real number; not a bool."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):

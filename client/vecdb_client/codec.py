@@ -21,6 +21,7 @@ Ids = NDArray[np.int64] | list[str]
 
 INT64: Final = np.dtype("<i8")
 FLOAT32: Final = np.dtype("<f4")
+FLOAT64: Final = np.dtype("<f8")
 NUMPY_DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
     "float32": FLOAT32,
     "float16": np.dtype("<f2"),
@@ -80,7 +81,10 @@ FIELD_TYPE: Final = Names(
         "datetime": pb.DATETIME,
     },
 )
-MODE: Final = Names("mode", {"auto": pb.AUTO, "exact": pb.EXACT}, default="auto")
+MODE: Final = Names("mode", {"auto": pb.AUTO, "exact": pb.EXACT, "scan": pb.SCAN}, default="auto")
+ESTIMATOR: Final = Names(
+    "estimator", {"rabitq": pb.RABITQ, "hamming": pb.HAMMING}, default="rabitq"
+)
 ID_KIND: Final = Names("id kind", {"int": pb.INTS, "str": pb.STRINGS})
 OPERATOR: Final = Names(
     "operator",
@@ -187,6 +191,16 @@ def floats_to_bytes(values: NDArray[Any]) -> bytes:
 def floats_from_bytes(data: bytes, field: str = "scores") -> NDArray[np.float32]:
     """float32[n], read-only."""
     return _items(data, FLOAT32, field)
+
+
+def doubles_to_bytes(values: NDArray[Any]) -> bytes:
+    """float64, little-endian."""
+    return values.astype(FLOAT64, copy=False).tobytes()
+
+
+def doubles_from_bytes(data: bytes, field: str) -> NDArray[np.float64]:
+    """float64[n], read-only."""
+    return _items(data, FLOAT64, field)
 
 
 def ints_to_bytes(values: NDArray[Any]) -> bytes:

@@ -129,7 +129,7 @@ def _operators(field: str, operators: dict[Any, Any], path: str) -> Iterator[Con
                 f"{path}: operators are strings, such as 'eq'; got {_describe(operator)}",
                 field=path,
             )
-        here = _step(path, operator)
+        here = path if operator == "eq" else _step(path, operator)
         word = SYNONYMS.get(operator, operator)
         if word not in OPERATOR.numbers:
             raise InvalidArgument(

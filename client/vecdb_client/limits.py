@@ -24,6 +24,13 @@ BATCH_RECORDS = 100_000
 GET_RECORDS = 10_000
 """Ids in one get, and records in one page of a scroll."""
 
+EFFORT = 64
+"""Largest effort of a search: the multiple of the default shortlist."""
+CODE_BITS = (1, 2, 4, 8)
+"""Bits that the code of a vector may have in a dimension."""
+PAGE_BYTES = (4_096, 8_192, 16_384)
+"""Sizes that the pages of a collection's vectors may have."""
+
 ID_BYTES = 256
 PAYLOAD_BYTES = 1024 * 1024
 PAYLOAD_DEPTH = 64
@@ -43,6 +50,11 @@ WRITE_QUEUE = 1_024
 WRITE_QUEUE_BYTES = 256 * 1024 * 1024
 GROUP_BYTES = 64 * 1024 * 1024
 """Bytes of waiting writes that one transaction gathers."""
+
+BUILD_BYTES = 512 * 1024 * 1024
+"""Memory that building a segment may always take, beside the records themselves."""
+BUILD_BYTES_MAX = 4 * 1024 * 1024 * 1024
+"""More than this it takes only where it is told to; between, a quarter of the machine's."""
 
 TIMEOUT_SECONDS = 30.0
 UPLOAD_ACK_SECONDS = 60.0

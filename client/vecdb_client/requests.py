@@ -86,7 +86,14 @@ def stats() -> Request:
 
 
 def create_collection(
-    name: str, dim: int, metric: str, dtype: str, fields: Mapping[str, str] | None
+    name: str,
+    dim: int,
+    *,
+    metric: str,
+    dtype: str,
+    fields: Mapping[str, str] | None,
+    code_bits: int,
+    page_bytes: int | None,
 ) -> Request:
     if fields is not None and not isinstance(fields, Mapping):
         raise InvalidArgument(
@@ -102,6 +109,10 @@ def create_collection(
             arguments.to_field_name(key): codec.FIELD_TYPE.to_wire(kind, f"fields[{key!r}]")
             for key, kind in (fields or {}).items()
         },
+        code_bits=arguments.to_choice("code_bits", code_bits, limits.CODE_BITS),
+        page_bytes=0
+        if page_bytes is None
+        else arguments.to_choice("page_bytes", page_bytes, limits.PAGE_BYTES),
     )
     message = pb.CreateCollectionRequest(name=arguments.to_name("name", name), schema=schema)
     return _request(
@@ -137,6 +148,23 @@ def alias(alias: str, collection: str) -> Request:
 def delete_alias(alias: str) -> Request:
     message = pb.AliasRequest(alias=arguments.to_text("alias", alias))
     return _request("Collections", "Alias", message, pb.AliasResponse, write=True, repeatable=False)
+
+
+def seal(name: str, *, wait: bool) -> Request:
+    no_wait = not arguments.to_flag("wait", wait)
+    message = pb.SealRequest(name=arguments.to_text("name", name), no_wait=no_wait)
+    return _request("Collections", "Seal", message, pb.SealResponse, write=True)
+
+
+def compact(name: str, *, wait: bool) -> Request:
+    no_wait = not arguments.to_flag("wait", wait)
+    message = pb.CompactRequest(name=arguments.to_text("name", name), no_wait=no_wait)
+    return _request("Collections", "Compact", message, pb.SealResponse, write=True)
+
+
+def collection_stats(name: str) -> Request:
+    message = pb.CollectionStatsRequest(name=arguments.to_text("name", name))
+    return _request("Collections", "Stats", message, pb.StatsResponse)
 
 
 # ------------------------------------------------------------------------------------ writes
@@ -261,11 +289,16 @@ def search(
     *,
     filter: object,
     mode: str,
+    effort: float | str | None,
+    estimator: str,
     min_score: float | None,
     with_payload: bool,
     with_vector: bool,
+    with_relevance: bool,
+    with_surprise: bool,
 ) -> Request:
     """``queries``: [n, dim] as ``columns.to_query`` or ``to_matrix`` give it."""
+    effort_number, effort_bound = arguments.to_effort(effort)
     arguments.check_size(queries.nbytes, "the queries", "Send fewer in one call", "vectors")
     message = pb.SearchRequest(
         collection=arguments.to_text("name", collection),
@@ -276,6 +309,11 @@ def search(
         min_score=None if min_score is None else arguments.to_number("min_score", min_score),
         without_payload=not arguments.to_flag("with_payload", with_payload),
         with_vector=arguments.to_flag("with_vector", with_vector),
+        effort=effort_number,
+        effort_bound=effort_bound,
+        estimator=codec.ESTIMATOR.to_wire(estimator),
+        with_relevance=arguments.to_flag("with_relevance", with_relevance),
+        with_surprise=arguments.to_flag("with_surprise", with_surprise),
     )
     return _request("Records", "Search", message, pb.SearchResponse)
 

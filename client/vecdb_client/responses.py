@@ -11,18 +11,12 @@ from numpy.typing import NDArray
 
 from . import codec
 from .codec import Ids
-from .results import CollectionInfo, Matches, Records, WriteResult
+from .results import CollectionInfo, Matches, Records, SealResult, WriteResult
 from .wire import vecdb_pb2 as pb
 
 
 def stats(message: pb.StatsResponse) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(message.json)
-    return found
-
-
-def collection_stats(message: pb.StatsResponse, name: str) -> dict[str, Any]:
-    """The part of one collection, named as it is (not by an alias)."""
-    found: dict[str, Any] = stats(message)["collections"][name]
     return found
 
 
@@ -41,6 +35,11 @@ def collection_info(message: pb.CollectionInfo) -> CollectionInfo:
         count=message.count,
         sequence=message.sequence,
         aliases=tuple(message.aliases),
+        code_bits=schema.code_bits,
+        page_bytes=schema.page_bytes or None,
+        segments=message.segments,
+        tail=message.tail,
+        sealing=message.sealing,
     )
 
 
@@ -58,6 +57,10 @@ def write_result(message: pb.WriteResponse) -> WriteResult:
     return WriteResult(count=message.count, sequence=message.sequence, replayed=message.replayed)
 
 
+def seal_result(message: pb.SealResponse) -> SealResult:
+    return SealResult(records=message.records, segments=message.segments)
+
+
 def matches(message: pb.SearchResponse, *, with_payload: bool, with_vector: bool) -> list[Matches]:
     """One result a query; its columns are views of the message's."""
     columns = message.matches
@@ -66,6 +69,8 @@ def matches(message: pb.SearchResponse, *, with_payload: bool, with_vector: bool
     distances = codec.floats_from_bytes(columns.distances, "distances")
     payloads = _payloads(columns.payloads, len(scores), with_payload)
     vectors = codec.vectors_from_wire(columns.vectors) if with_vector else None
+    relevance = _doubles(columns, "relevance")
+    surprise_bits = _doubles(columns, "surprise_bits")
     found = []
     start = 0
     for count in columns.counts:
@@ -78,9 +83,18 @@ def matches(message: pb.SearchResponse, *, with_payload: bool, with_vector: bool
                 distances=distances[rows],
                 payload_bytes=None if payloads is None else payloads[rows],
                 vectors=None if vectors is None else vectors[rows],
+                relevance=None if relevance is None else relevance[rows],
+                surprise_bits=None if surprise_bits is None else surprise_bits[rows],
             )
         )
     return found
+
+
+def _doubles(columns: pb.Matches, field: str) -> NDArray[np.float64] | None:
+    """A column that the server may have left out."""
+    if not columns.HasField(field):
+        return None
+    return codec.doubles_from_bytes(getattr(columns, field), field)
 
 
 def got(message: pb.GetResponse, *, with_payload: bool, with_vector: bool) -> Records:

@@ -17,19 +17,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "LABELS",
     "CollectionInfo",
     "Match",
     "Matches",
     "Record",
     "Records",
+    "SealResult",
     "UploadFailure",
     "UploadReport",
     "WriteResult",
+    "label_of",
 ]
 
 Id = int | str
 Ids = NDArray[np.int64] | list[str]
 Payload = dict[str, Any]
+
+LABELS = (
+    (0.894, "Close Match"),
+    (0.632, "Very High Relevance"),
+    (0.447, "High Relevance"),
+    (0.316, "Good Relevance"),
+    (0.224, "Low Relevance"),
+    (0.1, "Very Low Relevance"),
+    (0.0, "Irrelevant"),
+)
+"""The least relevance that a label stands for, best first."""
+
+
+def label_of(relevance: float) -> str:
+    """The label of a relevance from 0 to 1."""
+    return next(label for least, label in LABELS if relevance >= least)
 
 
 def _parse(payloads: Sequence[bytes] | None) -> list[Payload | None] | None:
@@ -42,6 +61,10 @@ def _id_at(ids: Ids, row: int) -> Id:
     return ids[row] if isinstance(ids, list) else int(ids[row])
 
 
+def _float_at(column: NDArray[np.float64] | None, row: int) -> float | None:
+    return None if column is None else float(column[row])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """One row of ``Matches``."""
@@ -51,6 +74,13 @@ class Match:
     distance: float
     payload: Payload | None = None
     vector: NDArray[Any] | None = None
+    relevance: float | None = None
+    surprise_bits: float | None = None
+
+    @property
+    def label(self) -> str | None:
+        """What the relevance is called; None where it was not asked for."""
+        return None if self.relevance is None else label_of(self.relevance)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +91,11 @@ class Matches:
     - ``scores``, ``distances``: float32[n]
     - ``payload_bytes``: JSON of each match, b"" for none; None where payloads were not asked for
     - ``vectors``: [n, dim] in the collection's dtype, or None where not asked for
+    - ``relevance``: float64[n] from 0 to 1, a fixed function of the cosine with labels; None where
+      not asked for
+    - ``surprise_bits``: float64[n]: how rare a score as good is among pairs of the collection's own
+      records, 1 in 2^bits; None where not asked for, or where the collection has no such sample
+      (under 1,000 records, or none sealed)
     """
 
     ids: Ids
@@ -68,6 +103,8 @@ class Matches:
     distances: NDArray[np.float32]
     payload_bytes: Sequence[bytes] | None = None
     vectors: NDArray[Any] | None = None
+    relevance: NDArray[np.float64] | None = None
+    surprise_bits: NDArray[np.float64] | None = None
 
     @cached_property
     def payloads(self) -> list[Payload | None] | None:
@@ -85,6 +122,8 @@ class Matches:
             distance=float(self.distances[row]),
             payload=self.payloads[row] if self.payloads is not None else None,
             vector=self.vectors[row] if self.vectors is not None else None,
+            relevance=_float_at(self.relevance, row),
+            surprise_bits=_float_at(self.surprise_bits, row),
         )
 
     def __iter__(self) -> Iterator[Match]:
@@ -152,6 +191,20 @@ class WriteResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SealResult:
+    """What ``seal`` or ``compact`` did.
+
+    - ``records``: how many it sealed, or wrote anew
+    - ``segments``: how many the collection has now
+
+    Both are 0 with ``wait=False``: not known yet.
+    """
+
+    records: int
+    segments: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UploadFailure:
     """A record that an upload could not store, and why (``code``: the error's class)."""
 
@@ -177,7 +230,11 @@ class UploadReport:
 class CollectionInfo:
     """A collection as ``describe`` and ``collections`` tell it.
 
-    ``id_kind`` is "int" or "str", or None before the first record.
+    - ``id_kind``: "int" or "str", or None before the first record
+    - ``code_bits``, ``page_bytes``: as in the schema; ``page_bytes`` is None where it follows from
+      ``dim`` and ``dtype``
+    - ``segments``: how many it has; ``tail``: records in none of them yet
+    - ``sealing``: what is done to segments now, such as "sealing 40 %"; "" for nothing
     """
 
     name: str
@@ -189,3 +246,8 @@ class CollectionInfo:
     count: int
     sequence: int
     aliases: tuple[str, ...] = ()
+    code_bits: int = 4
+    page_bytes: int | None = None
+    segments: int = 0
+    tail: int = 0
+    sealing: str = ""

@@ -43,6 +43,7 @@ ROUNDS: Final = 16
 """How often a chunk is sent again without the records that were refused."""
 ROUND: Final = 1 << 32
 FATAL: Final = (NotFound, PermissionDenied, Unauthenticated)
+FATAL_REASONS: Final = ("STORE_FAILED",)  # the server takes no write until it is started again
 """What one chunk meets so, all do: the upload ends."""
 
 
@@ -141,7 +142,7 @@ class Upload:
         if may_repeat(error, repeatable=True):
             self._again.append(chunk)
             return error
-        if isinstance(error, FATAL):
+        if isinstance(error, FATAL) or error.reason in FATAL_REASONS:
             self._window.appendleft(chunk)
             raise self.broken_off(error)
         position = position_of(error)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MATCH_BYTES: Final = 16
 """Id, score and distance of one match on the wire, about."""
+SCORE_BYTES: Final = 8
+"""A relevance, or surprise bits."""
 
 
 def serialize(message: Message) -> bytes:
@@ -41,16 +43,19 @@ def check_search(
     k: int,
     filter: dict[str, Any] | None,
     with_vector: bool,
+    scores: int,
     timeout: float | None,
 ) -> None:
     """Refuse a search whose matches cannot fit a message, payloads not counted.
 
+    ``scores``: how many columns of float64 it asks for beside score and distance.
     Counts what the filter matches only if the answer might be too large otherwise.
     """
-    if queries * k * (MATCH_BYTES + 4 * limits.DIM * with_vector) <= limits.MESSAGE_BYTES:
+    match_bytes = MATCH_BYTES + SCORE_BYTES * scores
+    if queries * k * (match_bytes + 4 * limits.DIM * with_vector) <= limits.MESSAGE_BYTES:
         return
     info = collection.describe(timeout=timeout)
-    row_bytes = MATCH_BYTES + _vector_bytes(info) * with_vector
+    row_bytes = match_bytes + _vector_bytes(info) * with_vector
     if queries * min(k, info.count) * row_bytes <= limits.MESSAGE_BYTES:
         return
     count = info.count if filter is None else collection.count(filter, timeout=timeout)

@@ -9,7 +9,7 @@ import numpy as np
 
 from vecdb import limits
 from vecdb.errors import InvalidArgument
-from vecdb.results import CollectionInfo, Ids, Matches, Records, WriteResult
+from vecdb.results import CollectionInfo, Ids, Matches, Records, SealResult, WriteResult
 from vecdb_client import codec
 from vecdb_client.wire import vecdb_pb2 as pb
 
@@ -20,8 +20,10 @@ from .filters import filter_from_wire
 
 
 def schema_from_wire(message: pb.CollectionSchema) -> dict[str, Any]:
-    """Keyword arguments of ``create_collection``."""
+    """Keyword arguments of ``create_collection``; what the message leaves out has its default."""
+    given = {"code_bits": message.code_bits, "page_bytes": message.page_bytes}
     return {
+        **{name: value for name, value in given.items() if value},
         "dim": message.dim,
         "metric": codec.METRIC.from_wire(message.metric),
         "dtype": codec.DTYPE.from_wire(message.dtype),
@@ -55,6 +57,29 @@ def optional_filter(message: Any) -> dict[str, Any] | None:
 def payloads_from_wire(payloads: Sequence[bytes]) -> list[bytes | None] | None:
     """One JSON text a record, unparsed (None: it has none); None where no record has one."""
     return [text or None for text in payloads] if payloads else None
+
+
+def search_from_wire(message: pb.SearchRequest) -> dict[str, Any]:
+    """Keyword arguments of ``search``; what the message leaves out has the engine's default."""
+    options: dict[str, Any] = {
+        "filter": optional_filter(message),
+        "mode": codec.MODE.from_wire(message.mode),
+        "min_score": message.min_score if message.HasField("min_score") else None,
+        "with_payload": not message.without_payload,
+        "with_vector": message.with_vector,
+    }
+    if message.HasField("effort"):
+        options["effort"] = message.effort
+    if message.effort_bound:
+        if "effort" in options:
+            raise InvalidArgument("effort and effort_bound are both given", field="effort")
+        options["effort"] = "bound"
+    if message.estimator:
+        options["estimator"] = codec.ESTIMATOR.from_wire(message.estimator)
+    options |= {
+        name: True for name in ("with_relevance", "with_surprise") if getattr(message, name)
+    }
+    return options
 
 
 def condition_from_wire(message: pb.UpsertRequest) -> dict[str, Any] | None:
@@ -92,16 +117,25 @@ def info_to_wire(info: CollectionInfo) -> pb.CollectionInfo:
             metric=codec.METRIC.to_wire(info.metric),
             dtype=codec.DTYPE.to_wire(info.dtype),
             fields={name: codec.FIELD_TYPE.to_wire(kind) for name, kind in info.fields.items()},
+            code_bits=info.code_bits,
+            page_bytes=info.page_bytes or 0,
         ),
         id_kind=codec.ID_KIND.to_wire(info.id_kind) if info.id_kind else pb.ID_KIND_UNSPECIFIED,
         count=info.count,
         sequence=info.sequence,
         aliases=info.aliases,
+        segments=info.segments,
+        tail=info.tail,
+        sealing=info.sealing,
     )
 
 
 def write_to_wire(result: WriteResult) -> pb.WriteResponse:
     return pb.WriteResponse(count=result.count, sequence=result.sequence, replayed=result.replayed)
+
+
+def seal_to_wire(result: SealResult) -> pb.SealResponse:
+    return pb.SealResponse(records=result.records, segments=result.segments)
 
 
 def matches_to_wire(answers: Sequence[Matches]) -> pb.Matches:
@@ -118,6 +152,12 @@ def matches_to_wire(answers: Sequence[Matches]) -> pb.Matches:
     vectors = [answer.vectors for answer in answers if answer.vectors is not None]
     if vectors:
         message.vectors.CopyFrom(codec.vectors_to_wire(np.concatenate(vectors)))
+    relevance = [answer.relevance for answer in answers if answer.relevance is not None]
+    if relevance:
+        message.relevance = b"".join(map(codec.doubles_to_bytes, relevance))
+    surprise = [answer.surprise_bits for answer in answers if answer.surprise_bits is not None]
+    if surprise:
+        message.surprise_bits = b"".join(map(codec.doubles_to_bytes, surprise))
     return message
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from vecdb.errors import InvalidArgument
 from vecdb.results import Ids
@@ -85,6 +85,20 @@ class Collections(rpc.CollectionsServicer):
             self._gate.database.delete_alias(request.alias)
         return pb.AliasResponse()
 
+    def Seal(self, request: pb.SealRequest, call: Call) -> pb.SealResponse:
+        collection = self._gate.database.collection(request.name)
+        result = collection.seal(wait=not request.no_wait, timeout=call.timeout)
+        return convert.seal_to_wire(result)
+
+    def Compact(self, request: pb.CompactRequest, call: Call) -> pb.SealResponse:
+        collection = self._gate.database.collection(request.name)
+        result = collection.compact(wait=not request.no_wait, timeout=call.timeout)
+        return convert.seal_to_wire(result)
+
+    def Stats(self, request: pb.CollectionStatsRequest, call: Call) -> pb.StatsResponse:
+        stats = self._gate.database.collection(request.name).stats(timeout=call.timeout)
+        return pb.StatsResponse(json=json.dumps(stats).encode())
+
 
 class Records(rpc.RecordsServicer):
     def __init__(self, gate: Gate) -> None:
@@ -129,19 +143,14 @@ class Records(rpc.RecordsServicer):
     def Search(self, request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
         queries = codec.vectors_from_wire(request.queries, "queries")
         collection = self._collection(request.collection)
-        options: dict[str, Any] = {
-            "filter": convert.optional_filter(request),
-            "mode": codec.MODE.from_wire(request.mode),
-            "min_score": request.min_score if request.HasField("min_score") else None,
-            "with_payload": not request.without_payload,
-            "with_vector": request.with_vector,
-        }
+        options = convert.search_from_wire(request)
         answers.check_search(
             collection,
             queries=len(queries),
             k=request.k,
             filter=options["filter"],
             with_vector=request.with_vector,
+            scores=request.with_relevance + request.with_surprise,
             timeout=call.timeout,
         )
         began = time.perf_counter()

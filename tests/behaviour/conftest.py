@@ -21,7 +21,7 @@ import vecdb
 import vecdb_client
 import vecdb_client.errors
 import vecdb_client.filters
-from vecdb_client.async_client import AsyncCollection
+from vecdb_client.async_collection import AsyncCollection
 from vecdb_server import logs
 from vecdb_server.config import ServerConfig
 from vecdb_server.lifecycle import Server

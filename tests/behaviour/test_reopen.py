@@ -234,7 +234,13 @@ with vecdb.open(sys.argv[1]) as db:
             try:
                 print(call(), flush=True)
             except vecdb.errors.Unavailable as error:
-                print(error.reason, flush=True)
+                print(error.reason, "spawn" in error.hint, flush=True)
+        try:
+            vecdb.open(sys.argv[1], read_only=True)
+        except vecdb.errors.Unavailable as error:
+            print(error.reason, "spawn" in error.hint, flush=True)
+        with vecdb.open(sys.argv[2]) as db:
+            print(db.create_collection("docs", dim=4).count(), flush=True)
         os._exit(0)
     os.wait()
     docs.upsert([3], np.ones((1, 4)))
@@ -243,14 +249,14 @@ with vecdb.open(sys.argv[1]) as db:
 
 
 @pytest.mark.slow
-def test_forked_child_is_told_to_open_again(tmp_path):
-    with vecdb.open(tmp_path) as db:
+def test_forked_child_is_told_to_be_spawned_and_opens_what_its_parent_has_not(tmp_path):
+    with vecdb.open(tmp_path / "db") as db:
         db.create_collection("docs", dim=4).upsert([1], ONE)
     done = subprocess.run(
-        [sys.executable, "-c", FORKING, str(tmp_path)],
+        [sys.executable, "-c", FORKING, str(tmp_path / "db"), str(tmp_path / "other")],
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    assert done.stdout.split() == ["FORKED", "FORKED", "FORKED", "2"]
+    assert done.stdout.splitlines() == ["FORKED True"] * 3 + ["LOCKED True", "0", "2"]

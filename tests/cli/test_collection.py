@@ -26,6 +26,11 @@ def test_collection_is_created_as_told(run, place):
         "ids": None,
         "aliases": [],
         "sequence": info.sequence,
+        "code_bits": 4,
+        "page_bytes": None,
+        "segments": 0,
+        "tail": 0,
+        "sealing": "",
     }
 
 

@@ -12,8 +12,9 @@ import click
 import pytest
 
 from vecdb import schema
-from vecdb.cli import lazy, options
+from vecdb.cli import lazy, options, search
 from vecdb.cli.main import COMMANDS, root
+from vecdb_client import codec
 
 HEAVY = ("numpy", "numba", "llvmlite", "lmdb", "grpc", "tabulate", "tqdm", "pyarrow")
 SHOW_LOADED = """
@@ -86,10 +87,12 @@ def test_group_alone_shows_its_help_as_a_mistake(run):
 
 
 def test_choices_are_those_of_the_engine():
-    """They are written twice, because the engine's schema loads numpy."""
+    """They are written twice, because the engine's schema and the wire load numpy."""
     assert schema.METRICS == options.METRICS
     assert tuple(schema.DTYPES) == options.DTYPES
     assert schema.FIELD_TYPES == options.FIELD_TYPES
+    assert tuple(codec.MODE.numbers) == search.MODES
+    assert tuple(codec.ESTIMATOR.numbers) == search.ESTIMATORS
 
 
 def test_command_of_a_package_that_is_not_installed_says_what_to_install(run, monkeypatch):

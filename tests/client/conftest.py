@@ -116,6 +116,8 @@ class Peer(rpc.DatabaseServicer, rpc.CollectionsServicer, rpc.RecordsServicer):
 
     def Stats(self, request, context):
         self._enter("Stats", context, request)
+        if isinstance(request, pb.CollectionStatsRequest):
+            return pb.StatsResponse(json=b'{"count": 7}')
         return pb.StatsResponse(json=json.dumps({"collections": {"docs": {"count": 7}}}).encode())
 
     def Create(self, request, context):
@@ -125,6 +127,16 @@ class Peer(rpc.DatabaseServicer, rpc.CollectionsServicer, rpc.RecordsServicer):
         self.collections[request.name] = request.schema
         self._leave("Create", context)
         return pb.CollectionInfo(name=request.name, schema=request.schema)
+
+    def Seal(self, request, context):
+        self._enter("Seal", context, request)
+        self._leave("Seal", context)
+        return pb.SealResponse(records=5, segments=2)
+
+    def Compact(self, request, context):
+        self._enter("Compact", context, request)
+        self._leave("Compact", context)
+        return pb.SealResponse(records=5, segments=2)
 
     def Upsert(self, request, context):
         self._enter("Upsert", context, request)
@@ -161,6 +173,11 @@ class Peer(rpc.DatabaseServicer, rpc.CollectionsServicer, rpc.RecordsServicer):
             scores=codec.floats_to_bytes(queries[:, 0].astype(np.float32)),
             distances=codec.floats_to_bytes(queries[:, 0].astype(np.float32)),
         )
+        places = np.arange(len(queries), dtype=np.float64)
+        if request.with_relevance:
+            matches.relevance = codec.doubles_to_bytes(places)
+        if request.with_surprise:
+            matches.surprise_bits = codec.doubles_to_bytes(places + 0.25)
         return pb.SearchResponse(matches=matches)
 
     def Upload(self, requests, context):

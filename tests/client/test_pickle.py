@@ -102,7 +102,8 @@ def test_results_can_be_pickled():
         scores=np.ones(1, np.float32),
         distances=np.zeros(1, np.float32),
         payload_bytes=[b'{"x":1}'],
+        relevance=np.ones(1),
     )
     found = pickle.loads(pickle.dumps(matches))
     assert (found.ids, found.payloads) == (["a"], [{"x": 1}])
-    assert found[0].score == 1.0
+    assert (found[0].score, found[0].label) == (1.0, "Close Match")

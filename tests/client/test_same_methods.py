@@ -9,8 +9,8 @@ import pytest
 from vecdb.collection import Collection as EmbeddedCollection
 from vecdb.database import Database
 from vecdb_client import AsyncClient, Client
-from vecdb_client.async_client import AsyncCollection
-from vecdb_client.client import Collection
+from vecdb_client.async_collection import AsyncCollection
+from vecdb_client.collection import Collection
 
 CLIENT_ONLY = {"address", "info", "wait_ready"}
 DATABASE_ONLY = {"database_id", "path", "read_only"}

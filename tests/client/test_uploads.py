@@ -170,6 +170,34 @@ def test_broken_off_upload_counts_what_is_in_flight_as_failed():
     assert job.upload_id in error.hint
 
 
+@pytest.mark.parametrize(
+    ("code", "kind", "reason"),
+    [
+        (grpc.StatusCode.NOT_FOUND, "NotFound", "NO_COLLECTION"),
+        (grpc.StatusCode.PERMISSION_DENIED, "PermissionDenied", "PERMISSION_DENIED"),
+        (grpc.StatusCode.UNAUTHENTICATED, "Unauthenticated", "UNAUTHENTICATED"),
+        (grpc.StatusCode.INTERNAL, "StorageError", "STORE_FAILED"),
+    ],
+)
+def test_upload_ends_with_what_every_chunk_would_meet(code, kind, reason):
+    job = make(np.ones((40, 2)), on_error="collect")
+    first, second, *_ = send_all(job)
+    job.acknowledge(stored(first))
+    with pytest.raises(getattr(errors, kind)) as caught:
+        job.acknowledge(refused(second, code, kind=kind, reason=reason, message="no"))
+    assert (caught.value.reason, job.settled, job.done) == (reason, 4, False)
+
+
+def test_error_of_one_chunk_alone_does_not_end_the_upload():
+    job = make(np.ones((8, 2)), on_error="collect")
+    first, second = send_all(job)
+    internal = grpc.StatusCode.INTERNAL
+    assert job.acknowledge(refused(first, internal, kind="StorageError", reason="LMDB")) is None
+    job.acknowledge(stored(second))
+    report = job.finish()
+    assert (report.ok, [one.id for one in report.failed]) == (4, [0, 1, 2, 3])
+
+
 @pytest.mark.parametrize("resume", ["", "xyz", "00" * 15, 5, b"0" * 32])
 def test_resume_takes_an_upload_id(resume):
     with pytest.raises(errors.InvalidArgument, match="resume"):

@@ -15,6 +15,7 @@ from vecdb.errors import LimitExceeded
 from vecdb.storage.catalogue import get_counters, put_counters
 from vecdb.storage.environment import DiskFull, Environment
 from vecdb.storage.files import make_directory
+from vecdb.storage.reserve import RESERVE_BYTES
 from vecdb.storage.witness import read_witness
 from vecdb.storage.writer import Writer
 from vecdb.testing.faults import (
@@ -51,7 +52,7 @@ def disk(tmp_path):
     reason = why_no_tiny_disk()
     if reason:
         pytest.skip(reason)
-    with tiny_disk(tmp_path / "disk", MIB) as made:
+    with tiny_disk(tmp_path / "disk", RESERVE_BYTES + MIB) as made:
         make_directory(made.path / "db")
         yield made
 
@@ -77,18 +78,21 @@ def put(writer, number):
 
 
 def fill(writer, first=0):
-    """Write until the disk is full: the numbers that were acknowledged."""
-    number, refusal = first, None
-    while refusal is None:
+    """Write until the disk is full: the numbers that were acknowledged.
+
+    A write that is refused once may find room the second time (``Environment._turn_over``).
+    """
+    number, refused = first, 0
+    while refused < 2:
         try:
             put(writer, number)
-            number += 1
+            number, refused = number + 1, 0
         except DiskFull as error:
-            refusal = error
-    assert isinstance(refusal, LimitExceeded)
-    assert (refusal.reason, refusal.maybe_applied) == ("DISK_FULL", False)
-    assert refusal.retry_after > 0
-    assert "no space left" in refusal.message
+            refused += 1
+            assert isinstance(error, LimitExceeded)
+            assert (error.reason, error.maybe_applied) == ("DISK_FULL", False)
+            assert error.retry_after > 0
+            assert "no space left" in error.message
     return list(range(first, number))
 
 
@@ -120,7 +124,7 @@ def test_full_disk_refuses_writes_and_reads_go_on(open_store):
 def test_writes_resume_when_the_disk_has_grown(disk, open_store, map_bytes):
     environment, writer = open_store(map_bytes)
     done = fill(writer)
-    disk.resize(3 * MIB)
+    disk.resize(RESERVE_BYTES + 3 * MIB)
     for number in range(3_000, 3_040):
         put(writer, number)
         done.append(number)

@@ -7,16 +7,17 @@ import pytest
 
 from vecdb import limits
 from vecdb.errors import InvalidArgument, LimitExceeded
-from vecdb.results import CollectionInfo, Matches, Records, WriteResult
+from vecdb.results import CollectionInfo, Matches, Records, SealResult, WriteResult
 from vecdb_client import codec, responses
 from vecdb_client.errors import InvalidArgument as ClientInvalidArgument
+from vecdb_client.results import SealResult as ClientSealResult
 from vecdb_client.wire import vecdb_pb2 as pb
 from vecdb_server import convert
 
 INTS = np.array([5, -7], np.int64)
 
 
-def matches(ids, *, payloads=None, vectors=None) -> Matches:
+def matches(ids, *, payloads=None, vectors=None, **scores) -> Matches:
     count = len(ids)
     return Matches(
         ids=ids,
@@ -24,6 +25,7 @@ def matches(ids, *, payloads=None, vectors=None) -> Matches:
         distances=np.linspace(0, 1, count, dtype=np.float32),
         payload_bytes=payloads,
         vectors=vectors,
+        **scores,
     )
 
 
@@ -62,6 +64,27 @@ def test_string_ids_pass_even_beside_an_answer_without_matches():
 
 def test_no_query_gives_no_answer():
     assert through_the_wire([], with_payload=True, with_vector=False) == []
+
+
+def test_scores_of_several_queries_come_apart_again():
+    answers = [
+        matches(INTS, relevance=np.array([0.5, 1e-6]), surprise_bits=np.array([21.0, 0.1])),
+        matches(INTS[:0], relevance=np.empty(0), surprise_bits=np.empty(0)),
+        matches(INTS[:1], relevance=np.array([1.0]), surprise_bits=np.array([3.0])),
+    ]
+    got = through_the_wire(answers, with_payload=False, with_vector=False)
+    for before, after in zip(answers, got, strict=True):
+        assert after.relevance.dtype == after.surprise_bits.dtype == np.float64
+        np.testing.assert_array_equal(before.relevance, after.relevance)
+        np.testing.assert_array_equal(before.surprise_bits, after.surprise_bits)
+
+
+def test_scores_of_no_match_are_told_from_scores_that_were_not_asked_for():
+    (got,) = through_the_wire(
+        [matches(INTS[:0], relevance=np.empty(0))], with_payload=False, with_vector=False
+    )
+    assert got.relevance.shape == (0,)
+    assert got.surprise_bits is None
 
 
 def test_payload_bytes_are_not_parsed():
@@ -115,6 +138,11 @@ def test_collection_info_is_whole(kind):
         count=9,
         sequence=11,
         aliases=("a", "b"),
+        code_bits=8,
+        page_bytes=None if kind is None else 16_384,
+        segments=3,
+        tail=5,
+        sealing="" if kind is None else "sealing 40 %",
     )
     assert vars_of(responses.collection_info(convert.info_to_wire(info))) == vars_of(info)
 
@@ -146,6 +174,65 @@ def test_schema_has_defaults():
         "dtype": "float32",
         "fields": {},
     }
+
+
+def test_schema_with_codes_and_pages():
+    schema = convert.schema_from_wire(pb.CollectionSchema(dim=4, code_bits=7, page_bytes=1))
+    assert (schema["code_bits"], schema["page_bytes"]) == (7, 1)  # the engine refuses them
+
+
+def test_search_leaves_to_the_engine_what_was_not_asked_for():
+    assert convert.search_from_wire(pb.SearchRequest()) == {
+        "filter": None,
+        "mode": "auto",
+        "min_score": None,
+        "with_payload": True,
+        "with_vector": False,
+    }
+
+
+def test_search_has_all_that_was_asked_for():
+    request = pb.SearchRequest(
+        mode=pb.SCAN,
+        effort=0.0,
+        estimator=pb.HAMMING,
+        min_score=0.0,
+        without_payload=True,
+        with_vector=True,
+        with_relevance=True,
+        with_surprise=True,
+    )
+    assert convert.search_from_wire(request) == {
+        "filter": None,
+        "mode": "scan",
+        "effort": 0.0,
+        "estimator": "hamming",
+        "min_score": 0.0,
+        "with_payload": False,
+        "with_vector": True,
+        "with_relevance": True,
+        "with_surprise": True,
+    }
+    assert convert.search_from_wire(pb.SearchRequest(effort_bound=True))["effort"] == "bound"
+
+
+def test_effort_is_given_once():
+    with pytest.raises(InvalidArgument) as caught:
+        convert.search_from_wire(pb.SearchRequest(effort=1.0, effort_bound=True))
+    assert caught.value.field == "effort"
+
+
+def test_unknown_estimator_is_refused():
+    with pytest.raises(ClientInvalidArgument) as caught:
+        convert.search_from_wire(pb.SearchRequest(estimator=99))
+    assert caught.value.field == "estimator"
+
+
+def test_seal_result_is_whole():
+    result = SealResult(records=9, segments=2)
+    assert responses.seal_result(convert.seal_to_wire(result)) == ClientSealResult(
+        records=9, segments=2
+    )
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def test_stats_are_the_engines_and_the_servers(running, batch, refused):
 def test_collection_is_created_and_described(running):
     schema = pb.CollectionSchema(dim=3, metric=pb.DOT, dtype=pb.UINT8, fields={"at": pb.DATETIME})
     made = running.CollectionsCreate(pb.CreateCollectionRequest(name="small", schema=schema))
+    schema.code_bits = 4
     assert made.schema == schema
     assert made.id_kind == pb.ID_KIND_UNSPECIFIED
     assert running.CollectionsDescribe(pb.DescribeCollectionRequest(name="small")) == made

@@ -6,7 +6,7 @@ import pytest
 
 from vecdb.errors import DataCorruption
 from vecdb.schema import CollectionSchema
-from vecdb.storage import format
+from vecdb.storage import catalogue, format
 from vecdb.storage.catalogue import (
     CollectionRow,
     State,
@@ -116,10 +116,31 @@ def test_state_comes_back_whole(run):
         first_slot=3,
         trimmed=2,
         id_kind=format.ID_STR,
+        manifest=2**32 - 1,
+        sealed=6,
+        buried=5,
     )
     run(put_state, 9, state)
     assert run(get_state, 9) == state
     assert run(get_state, 8) is None
+
+
+def test_state_of_version_1_has_nothing_sealed(run, put):
+    put("states", {NUMBER.pack(9): bytes([7]) + bytes(47)})
+    assert run(get_state, 9) == State(sequence=7)
+
+
+def test_nothing_is_left_of_a_swept_collection(run, put, environment, values_of):
+    run(put_collection, row("docs", 1), 0)
+    tables = {"records", "payloads", "operations", "segments", "tombs", "backgrounds"}
+    assert set(catalogue.DATA_TABLES) == tables
+    for table in tables:
+        put(table, {NUMBER.pack(number) + b"more": b"value" for number in (1, 2)})
+        put(table, {NUMBER.pack(1): b"value"})
+    run(drop_collection, row("docs", 1))
+    assert run(sweep_dropped, 1_000) is False
+    for table in tables:
+        assert list(values_of(environment, table)) == [NUMBER.pack(2) + b"more"]
 
 
 def test_counters_begin_with_collection_1_and_come_back(run):

@@ -85,7 +85,7 @@ def test_number_that_does_not_fit_is_not_cut():
 
 def test_short_value_is_damaged():
     value = pack(format.STATE)[:-1]
-    with pytest.raises(DataCorruption, match="47 bytes, expected 48"):
+    with pytest.raises(DataCorruption, match="63 bytes, expected 64"):
         unpack("states", KEY, value, format.STATE)
 
 

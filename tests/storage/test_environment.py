@@ -125,7 +125,8 @@ def test_new_database_has_an_id_that_stays(directory):
 
 def test_files_are_the_owners_only(directory, environment):
     modes = {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()}
-    assert modes == dict.fromkeys(("data.mdb", "lock.mdb", "vecdb.lock", "witness"), 0o600)
+    names = ("data.mdb", "lock.mdb", "vecdb.lock", "witness", "reserve")
+    assert modes == dict.fromkeys(names, 0o600)
 
 
 def test_new_database_is_made_by_one_commit(environment):
@@ -192,9 +193,9 @@ def test_newer_format_is_refused_and_left_as_it_is(directory):
     raw(directory, lambda transaction, table: transaction.drop(table(b"key_times")))
     before = (directory / "data.mdb").read_bytes()
     for read_only in (True, False, False):
-        with pytest.raises(UnsupportedFormat, match="version 2") as caught:
+        with pytest.raises(UnsupportedFormat, match="version 3") as caught:
             Environment(directory, read_only=read_only)
-        assert (caught.value.found, caught.value.supported) == (2, 1)
+        assert (caught.value.found, caught.value.supported) == (3, 2)
     assert (directory / "data.mdb").read_bytes() == before
 
 
@@ -206,7 +207,7 @@ def test_refused_opening_leaves_nothing_open(directory, monkeypatch):
     monkeypatch.undo()
     DirectoryLock(directory).release()
     Environment(directory, read_only=True).close()
-    assert caught.value.found == 1
+    assert caught.value.found == 2
 
 
 @pytest.mark.parametrize("table", format.TABLES)
@@ -342,7 +343,7 @@ def test_closing_twice_is_harmless_and_nothing_works_afterwards(directory, envir
     DirectoryLock(directory).release()
 
 
-def test_forked_child_is_told_to_open_again_and_harms_nothing(directory, start_child):
+def test_forked_child_is_refused_and_harms_nothing(directory, start_child):
     lines = start_child(FORKED, directory).end()
     assert lines == ["child Unavailable FORKED"] * 4 + ["parent b'v'"]
 

@@ -17,7 +17,7 @@ FIELDS = {
     "COLLECTION": "number 0 4, reserved 4 4, created_us 8 8, end 16",
     "STATE": (
         "sequence 0 8, next_slot 8 8, count 16 8, first_slot 24 8, trimmed 32 8, id_kind 40 1, "
-        "reserved 41 7, end 48"
+        "reserved 41 3, manifest 44 4, sealed 48 8, buried 56 8, end 64"
     ),
     "RECORD": "slot 0 8, sequence 8 8, end 16",
     "OPERATION": (
@@ -28,6 +28,23 @@ FIELDS = {
     "WITNESS": (
         "magic 0 4, reserved 4 4, sequence 8 8, transaction 16 8, meta_checksum 24 4, "
         "checksum 28 4, end 32"
+    ),
+    "SEGMENT": (
+        "count 0 4, json_checksum 4 4, sequence 8 8, first_origin 16 8, last_origin 24 8, "
+        "reserved 32 8, end 40"
+    ),
+    "PAGE": (
+        "magic 0 4, checksum 4 4, segment 8 16, page 24 8, version 32 2, layout 34 1, dtype 35 1, "
+        "dim 36 4, count 40 2, per_page 42 2, neighbours 44 2, bits 46 2, neighbours_at 48 4, "
+        "codes_at 52 4, reserved 56 8, end 64"
+    ),
+    "ARRAYS": (
+        "magic 0 4, checksum 4 4, version 8 2, sections 10 2, head_bytes 12 4, reserved 16 16, "
+        "end 32"
+    ),
+    "SECTION": (
+        "name 0 32, offset 32 8, bytes 40 8, shape_0 48 8, shape_1 56 8, shape_2 64 8, "
+        "checksum 72 4, dtype 76 1, axes 77 1, reserved 78 2, end 80"
     ),
 }
 SIGNED = {"created_us"}
@@ -42,6 +59,9 @@ TABLES = [
     "operations",
     "keys",
     "key_times",
+    "segments",
+    "tombs",
+    "backgrounds",
 ]
 
 
@@ -52,6 +72,8 @@ def described(dtype: np.dtype) -> str:
 
 class Recorder:
     """Stands in for a transaction: keeps what would be stored."""
+
+    tight = False
 
     def __init__(self):
         self.stored = {}
@@ -77,10 +99,17 @@ def test_numbers_are_little_endian_and_unsigned_but_for_times():
 
 def test_constants_have_never_been_renumbered():
     assert format.MAGIC.to_bytes(4, "little") == b"VDB1"
-    assert (format.VERSION, format.CHECKSUM_BYTES) == (1, 4)
+    assert format.PAGE_MAGIC.to_bytes(4, "little") == b"VPG1"
+    assert format.ARRAYS_MAGIC.to_bytes(4, "little") == b"VAR1"
+    assert (format.VERSION, format.SEGMENT_VERSION, format.CHECKSUM_BYTES) == (2, 1, 4)
     assert (format.ID_NONE, format.ID_INT, format.ID_STR) == (0, 1, 2)
     assert (format.OP_UPSERT, format.OP_DELETE) == (1, 2)
     assert list(format.TABLES) == TABLES
+    assert list(format.TABLES_1) == TABLES[:10]
+    assert format.LAYOUT_VECTORS == 0
+    assert " ".join(format.DTYPE_CODES) == "<f4 <f2 |u1 <u2 <u4 <u8 <i4 <i8 <f8"
+    assert list(format.DTYPE_CODES.values()) == list(range(1, 10))
+    assert (format.ALIGNMENT, format.TOMB_BYTES) == (4096, 4064)
     assert (format.FORMAT_KEY, format.COUNTERS_KEY) == (b"format", b"counters")
 
 
@@ -88,6 +117,9 @@ def test_keys_are_packed_as_ever():
     assert format.NUMBER.pack(1).hex() == "00000001"
     assert format.INT_KEY.pack(1, -1 + format.INT_BIAS).hex() == "000000017fffffffffffffff"
     assert format.OPERATION_KEY.pack(1, 2, 3).hex() == "00000001000000000000000200000003"
+    uuid = bytes(range(16))
+    assert format.SEGMENT_KEY.pack(1, uuid).hex() == "00000001" + uuid.hex()
+    assert format.TOMB_KEY.pack(1, uuid, 2).hex() == "00000001" + uuid.hex() + "00000002"
     assert format.KEY_TIME.pack(2).hex() == "0000000000000002"
     assert format.RECORD_VALUE.size == format.RECORD.itemsize
     assert (DATA_FILE, WITNESS_FILE) == ("data.mdb", "witness")

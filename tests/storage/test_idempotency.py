@@ -24,9 +24,9 @@ def keep(environment):
 
 @pytest.fixture
 def find(environment):
-    def get(key, digest=DIGEST):
+    def get(key, digest=DIGEST, after_us=NOW_US):
         with environment.read() as transaction:
-            return find_answer(transaction, key, digest)
+            return find_answer(transaction, key, digest, after_us)
 
     return get
 
@@ -67,6 +67,13 @@ def test_key_of_another_request_is_refused(keep, find, digest):
     assert (caught.value.field, caught.value.reason) == ("idempotency_key", "KEY_REUSED")
 
 
+def test_answer_that_is_too_old_is_not_found(keep, find):
+    keep(b"key", NOW_US)
+    assert find(b"key", after_us=NOW_US) == ANSWER
+    assert find(b"key", after_us=NOW_US + 1) is None
+    assert find(b"key", b"x" * 16, after_us=NOW_US + 1) is None  # nor is the key taken
+
+
 def test_answer_lives_for_a_day_and_not_longer(keep, find, expire, sizes):
     keep(b"key", NOW_US)
     expire(NOW_US + DAY_US)
@@ -91,6 +98,16 @@ def test_expired_key_can_be_used_again(keep, find, expire, sizes):
     expire(NOW_US + 2 * DAY_US + 1)
     assert find(b"key", OTHER) is not None
     assert sizes() == (1, 1)
+
+
+def test_answer_of_a_key_that_was_used_again_outlives_the_old_one(keep, find, expire, sizes):
+    keep(b"key", NOW_US)
+    keep(b"key", NOW_US + DAY_US + 1, OTHER)
+    expire(NOW_US + DAY_US + 1)
+    assert find(b"key", OTHER) is not None
+    assert sizes() == (1, 1)
+    expire(NOW_US + 2 * DAY_US + 2)
+    assert sizes() == (0, 0)
 
 
 def test_many_expire_in_pieces(environment, expire, sizes):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from vecdb.storage import format
+
 VALUES = {b"a": b"0", b"ab1": b"1", b"ab2": b"22", b"ab\xff": b"", b"ac": b"3", b"b": b"4"}
 
 
@@ -139,6 +141,50 @@ def test_changes_are_counted_and_reads_are_not(filled):
         return before, changes
 
     assert filled.write(write) == (0, [1, 2, 3, 4, 5])
+
+
+def adds(environment, change):
+    """Whether a transaction stores something new by ``change``."""
+
+    def write(transaction):
+        before = transaction.adds
+        change(transaction)
+        return before, transaction.adds
+
+    before, after = environment.write(write)
+    assert not before
+    return after
+
+
+@pytest.mark.parametrize("table", format.TABLES)
+def test_what_a_delete_stores_is_told_from_what_is_new(environment, table):
+    expected = table not in (
+        *("database", "states", "dropped", "operations", "tombs", "keys", "key_times"),
+    )
+    assert adds(environment, lambda one: one.put(table, b"k", b"v")) is expected
+    assert adds(environment, lambda one: one.put_parts(table, b"k", [b"v"])) is expected
+    assert adds(environment, lambda one: one.put_many(table, [(b"k", b"v")])) is expected
+    assert not adds(environment, lambda one: one.delete(table, b"k"))
+    assert not adds(environment, lambda one: one.delete_prefix(table, b"", 5))
+
+
+def test_one_new_value_makes_a_transaction_one_that_adds(environment):
+    def change(transaction):
+        transaction.put("records", b"k", b"v")
+        transaction.put("states", b"k", b"v")
+        transaction.delete("records", b"k")
+
+    assert adds(environment, change)
+
+
+def test_pages_are_those_of_all_tables(environment, put):
+    with environment.read() as transaction:
+        before = transaction.pages()
+    put("records", {b"%04d" % n: bytes(1_000) for n in range(300)})
+    put("payloads", {b"large": bytes(100_000)})
+    with environment.read() as transaction:
+        grown = transaction.pages() - before
+    assert 100 + 25 <= grown <= 110 + 25  # three or so to a page, and 25 side by side
 
 
 def test_entries_are_counted_by_table(filled):

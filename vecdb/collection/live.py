@@ -36,7 +36,8 @@ class LiveSnapshot:
         self._origin = Encoder(quantizer_of(row.schema, row.number), None)
         self._lock = threading.Lock()
         self._newest: Snapshot | None = None  # Swapped under self._lock; read at once without it.
-        self._missing = -1  # Guarded by self._lock: the manifest that named a folder not there.
+        # Guarded by self._lock: thread -> the manifest in which it saw a folder that is not there.
+        self._missing: dict[int, int] = {}
 
     @property
     def loaded(self) -> Snapshot | None:
@@ -113,7 +114,7 @@ class LiveSnapshot:
     def _start(
         self, old: Snapshot | None, transaction: Transaction, state: State
     ) -> Snapshot | None:
-        """The segments of the manifest and an empty tail: as of the operations that were trimmed."""
+        """The segments of the manifest and an empty tail: before the operations that are left."""
         known = {one.segment.uuid: one.segment for one in old.segments} if old else {}
         segments: list[Sealed] = []
         for row in scan_segments(transaction, self._row.number):
@@ -123,6 +124,7 @@ class LiveSnapshot:
                 return None
             dead = get_tombs(transaction, self._row.number, row.uuid, segment.blocks)
             segments.append(Sealed.without(segment, dead))
+        self._missing.clear()
         encoder = segments[-1].segment.encoder if segments else self._origin
         tail = Tail(schema=self._row.schema, encoder=encoder, first=state.first_slot)
         # Sequence 0: of an operation that was cut into parts some may be left.
@@ -131,15 +133,17 @@ class LiveSnapshot:
     def _miss(self, row: SegmentRow, state: State) -> None:
         """A folder is gone: taken by a compaction, so that a newer commit names another; or lost.
 
-        Raises ``DataCorruption`` when a second look finds the same manifest.
+        Raises ``DataCorruption`` when a second look finds the same manifest. A look of another
+        thread is no second one: its transaction may be as old as that of the first.
         """
-        if self._missing == state.manifest:
+        thread = threading.get_ident()
+        if self._missing.get(thread) == state.manifest:
             raise DataCorruption(
                 f"segment {row.uuid.hex} is not there",
                 path=f"segments/{row.uuid.hex}",
                 hint="Restore the database from a backup",
             )
-        self._missing = state.manifest
+        self._missing[thread] = state.manifest
 
 
 def _version(state: State) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ..deadline import Deadline
-from ..errors import DeadlineExceeded, Unavailable
+from ..errors import DeadlineExceeded, NotFound, Unavailable
 from ..results import SealResult
 from ..storage.catalogue import CollectionRow, State
 from .plans import plan_compaction, plan_seal
@@ -172,8 +172,11 @@ class Sealer:
                 self._tend(*noted)
 
     def _sweep_files(self) -> None:
-        with self._store.environment.read() as transaction:
-            self._store.segments.sweep(transaction)
+        try:
+            with self._store.environment.read() as transaction:
+                self._store.segments.sweep(transaction)
+        except Exception as error:  # they are swept when the database is opened again
+            _log.warning("files of dropped collections could not be removed: %s", error)
 
     def _answer(self, request: _Request) -> None:
         if not request.future.set_running_or_notify_cancel():
@@ -197,7 +200,7 @@ class Sealer:
             self._work(row, "seal", automatic=True)
             while self._work(row, "compact", automatic=True).records:
                 pass
-        except _Closing:
+        except (_Closing, NotFound):  # or it has been dropped
             return
         except Exception as error:  # the records are where they were: try again later
             _log.warning("collection %s could not be sealed: %s", row.name, error)
@@ -245,8 +248,9 @@ class Sealer:
         store = self._store
         try:
             result: SealResult = store.submit(swap.commit, 0).result()
-        except BaseException:
-            if swap.segment is not None:
+        except BaseException as error:
+            # What may have been committed is named by the manifest: opening again will tell.
+            if swap.segment is not None and not getattr(error, "maybe_applied", False):
                 store.segments.remove(swap.segment.uuid)
             raise
         swap.clean_up(store.directory)

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..index.coded import CodedRun
-from ..index.rows import Rows, as_float32, row_norms
+from ..index.rows import Pages, Rows, as_float32, row_norms
 from ..quantize.planes import Encoder, Quantizer
 from ..schema import CollectionSchema
 from ..storage import segment_files
+from ..storage.format import PAGE
 from ..storage.manifest import SegmentRow
 from ..storage.records import Ids
 
@@ -175,19 +176,27 @@ class SealedRows:
     def __len__(self) -> int:
         return len(self.segment)
 
-    def part(self, start: int, stop: int) -> Rows:
+    @property
+    def pages(self) -> Pages:
+        shape = self.segment.image.geometry
+        size = self.dtype.itemsize
+        items = self.segment.image.memory.view(self.dtype)
+        page = shape.per_page, shape.page_bytes // size, PAGE.itemsize // size
+        return Pages(items=items, shape=page)
+
+    def masked(self, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         skipped = start & 7
         bits = np.unpackbits(
             self.packed[start >> 3 : (stop + 7) >> 3],
             count=skipped + stop - start,
             bitorder="little",
         )
-        return Rows(
-            first=self.first + start,
-            vectors=self.segment.image.part(start, stop),
-            norms=self.segment.norms[start:stop],
-            mask=bits[skipped:],
-        )
+        return self.segment.norms[start:stop], bits[skipped:]
+
+    def part(self, start: int, stop: int) -> Rows:
+        norms, mask = self.masked(start, stop)
+        vectors = self.segment.image.part(start, stop)
+        return Rows(first=self.first + start, vectors=vectors, norms=norms, mask=mask)
 
     def matching_count(self) -> int:
         return count_bits(self.packed)

@@ -91,7 +91,8 @@ class Snapshot:
             slots = sealed.segment.slots_of(self._sealed(origins))
             if len(slots):
                 runs.append(sealed.rows(int(base), pack_slots(slots, len(sealed))))
-        return runs + [rows.moved(self.tail_base) for rows in self.tail.rows_where(origins)]
+        left = self.tail.rows_where(self._in_tail(origins))
+        return runs + [rows.moved(self.tail_base) for rows in left]
 
     def coded(self) -> list[CodedRun]:
         """All rows by place, as codes."""
@@ -109,7 +110,8 @@ class Snapshot:
             slots = sealed.segment.slots_of(self._sealed(origins))
             if len(slots):
                 runs.append(sealed.coded(int(base), pack_slots(slots, len(sealed))))
-        return runs + [run.moved(self.tail_base) for run in self.tail.coded_where(origins)]
+        left = self.tail.coded_where(self._in_tail(origins))
+        return runs + [run.moved(self.tail_base) for run in left]
 
     def places_of(self, origins: NDArray[np.int64]) -> NDArray[np.int64]:
         """The place of each of ``origins``, in their order; each is of a stored record."""
@@ -128,6 +130,10 @@ class Snapshot:
 
     def _sealed(self, origins: NDArray[np.int64]) -> NDArray[np.uint64]:
         return origins[: np.searchsorted(origins, self.tail.first)].astype(np.uint64)
+
+    def _in_tail(self, origins: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows that were sealed may still lie in the blocks of the tail, out of use."""
+        return origins[np.searchsorted(origins, self.tail.first) :]
 
     def ids_of(self, places: NDArray[np.int64]) -> Ids:
         parts = self._parts(places)

@@ -21,17 +21,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from . import instructions as emit
-from .heaps import push_best, sort_heap
-from .instructions import BYTES, F32, I16, I32, I64, WORDS
-
-__all__ = ["estimate_blocks", "scan_estimates", "sort_heap"]
+from .heaps import push_best
+from .instructions import F32, I16, I64, intrinsic, ir
+from .mismatches import sum_by_popcounts, sum_by_tables
 
 GROUP = 4  # queries that go through a pair of blocks together
 TILE_BYTES = 256 * 1024  # of codes, which stay in the second cache while all groups pass
@@ -43,7 +39,6 @@ MASK = types.Array(types.uint8, 1, "C", readonly=True)
 INDEX = types.Array(types.int64, 1, "C", readonly=True)
 NUMBERS = types.Array(types.float32, 1, "C", readonly=True)
 
-_HALVES = ir.VectorType(I16, 32)
 _LANES, _FLOATS = ir.VectorType(F32, 8), ir.VectorType(F32, 16)
 
 Bundle = tuple[NDArray[Any], ...]
@@ -51,91 +46,7 @@ Bundle = tuple[NDArray[Any], ...]
 # ------------------------------------------------------------------------------------- the step
 
 
-def _sum_tables(
-    builder: Any, codes: Any, rows: Any, ahead: Any, words: Any, operand: Any, group: int
-) -> list[Any]:
-    """S of 16 codes for each query, 32 bits each.
-
-    The bytes of two blocks are dealt so that each 16 bytes have one place of all codes, first and
-    second block by turns: they all look into the same table, and of a 16-bit sum the low byte is
-    of the first block. Four look-ups fit into a byte (4 * 60), all into 16 bits (15 * 16,384 / 4).
-    """
-    low_bits, eight = emit.splat(BYTES, 15), emit.splat(_HALVES, 8)
-    both = emit.sums(builder, _HALVES, group)
-    upper = emit.sums(builder, _HALVES, group)
-    with cgutils.for_range(builder, words) as loop:
-        byte = builder.mul(loop.index, I64(64))
-        lines = [emit.load(builder, codes, builder.add(row, byte), BYTES) for row in rows]
-        for row in ahead:
-            emit.prefetch(builder, codes, builder.add(row, byte))
-        indices = []
-        for first in (0, 4):
-            turns = ((q, lane, block) for q in range(4) for lane in range(8) for block in range(2))
-            places = (64 * block + 8 * lane + first + q for q, lane, block in turns)
-            dealt = emit.shuffle(builder, *lines, places)
-            shifted = builder.lshr(builder.bitcast(dealt, _HALVES), emit.splat(_HALVES, 4))
-            indices.append(builder.and_(dealt, low_bits))
-            indices.append(builder.and_(builder.bitcast(shifted, BYTES), low_bits))
-        base = builder.mul(loop.index, I64(256 * group))
-        for q in range(group):
-            parts = [
-                emit.look_up(
-                    builder,
-                    emit.load(
-                        builder, operand, builder.add(base, I64(64 * (group * t + q))), BYTES
-                    ),
-                    index,
-                )
-                for t, index in enumerate(indices)
-            ]
-            total = builder.add(builder.add(*parts[:2]), builder.add(*parts[2:]))
-            total = builder.bitcast(total, _HALVES)
-            emit.add_to(builder, both[q], total)
-            emit.add_to(builder, upper[q], builder.lshr(total, eight))
-    found = []
-    for q in range(group):
-        second = builder.load(upper[q])
-        first_ = builder.sub(builder.load(both[q]), builder.shl(second, eight))
-        blocks = [_add_quarters(builder, part) for part in (first_, second)]
-        found.append(emit.shuffle(builder, *blocks, range(16)))
-    return found
-
-
-def _add_quarters(builder: Any, vector: Any) -> Any:
-    """8 sums of the numbers 8 apart."""
-    vector = builder.zext(vector, ir.VectorType(I32, 32))
-    for width in (16, 8):
-        low = emit.shuffle(builder, vector, vector, range(width))
-        vector = builder.add(low, emit.shuffle(builder, vector, vector, range(width, 2 * width)))
-    return vector
-
-
-def _sum_popcounts(
-    builder: Any, codes: Any, rows: Any, ahead: Any, words: Any, operand: Any, group: int
-) -> list[Any]:
-    """The same from planes."""
-    found = []
-    for row, row_ahead in zip(rows, ahead, strict=True):
-        counts = emit.sums(builder, WORDS, 4 * group)
-        with cgutils.for_range(builder, words) as loop:
-            byte = builder.mul(loop.index, I64(64))
-            line = emit.load(builder, codes, builder.add(row, byte), WORDS)
-            emit.prefetch(builder, codes, builder.add(row_ahead, byte))
-            base = builder.mul(loop.index, I64(32 * group))
-            for j, count in enumerate(counts):
-                word = emit.load(builder, operand, builder.add(base, I64(8 * j)), I64)
-                differing = builder.xor(line, emit.spread(builder, word, WORDS))
-                emit.add_to(builder, count, emit.popcount(builder, differing))
-        for q in range(group):
-            total = builder.load(counts[q])
-            for j in range(1, 4):
-                count = builder.load(counts[group * j + q])
-                total = builder.add(total, builder.shl(count, emit.splat(WORDS, j)))
-            found.append(builder.trunc(total, ir.VectorType(I32, 8)))
-    return [emit.shuffle(builder, *found[q::group], range(16)) for q in range(group)]
-
-
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _estimate_pair(
     typing_context: Any,
     group: Any,
@@ -166,17 +77,16 @@ def _estimate_pair(
         numbers = [builder.extract_value(arguments[3], i) for i in range(4)]
         rows = [builder.mul(builder.mul(block, words), I64(64)) for block in numbers]
         lines = [builder.mul(block, I64(64)) for block in numbers]
-        find = _sum_tables if emit.has_tables(context) else _sum_popcounts
+        find = sum_by_tables if emit.has_tables(context) else sum_by_popcounts
         sums = find(builder, codes_, rows[:2], rows[2:], words, operand_, queries)
         for line in lines[2:]:
             emit.prefetch(builder, fac_, line)
+        first, second = (
+            [emit.load(builder, fac_, builder.add(at, I64(byte)), _LANES) for byte in (0, 32)]
+            for at in lines[:2]
+        )
         add, mul = (
-            emit.shuffle(
-                builder,
-                *(emit.load(builder, fac_, builder.add(at, I64(byte)), _LANES) for at in lines[:2]),
-                range(16),
-            )
-            for byte in (0, 32)
+            emit.shuffle(builder, pair, range(16)) for pair in zip(first, second, strict=True)
         )
         whole = emit.spread(builder, arguments[6], _FLOATS)
         hits = I64(0)
@@ -195,7 +105,7 @@ def _estimate_pair(
     return types.uint64(group, codes, fac, blocks, operand, terms, types.float32, out), lower
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _uses_tables(typing_context: Any) -> Any:
     """Whether ``_estimate_pair`` reads tables instead of planes."""
 
@@ -205,7 +115,7 @@ def _uses_tables(typing_context: Any) -> Any:
     return types.boolean(), lower
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _eight_masks(typing_context: Any, mask: Any, at: Any) -> Any:
     """``mask[at:at + 8]`` as one number."""
 
@@ -220,7 +130,7 @@ def _eight_masks(typing_context: Any, mask: Any, at: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _level(planes4: NDArray[np.uint64], w: int, i: int, query: int) -> int:
+def _level(planes4: NDArray[np.uint64], w: int, i: int, query: int) -> Any:
     """The number of 4 bits that stands for dimension 64 w + i of a query."""
     level = np.uint64(0)
     for j in range(4):
@@ -328,7 +238,7 @@ def _scan_group(
                     if np.isnan(e):
                         e = np.float32(-np.inf)
                     slot = 8 * pair[lane // 8] + lane % 8
-                    sizes[q] = push_best(heap_e[q], heap_slot[q], sizes[q], e, slot)
+                    sizes[q] = push_best(heap_e, heap_slot, q, sizes[q], e, slot)
                 bits >>= np.uint64(1)
                 lane += 1
             if sizes[q] == k:
@@ -377,14 +287,56 @@ def _make_list(words: int, queries: int) -> tuple[NDArray[np.int64], NDArray[np.
     return np.empty(room + 1, np.int64), np.empty(room + 1, np.uint8)
 
 
-_QUERIES = (
-    types.Array(types.uint64, 3, "C", readonly=True),
-    *(NUMBERS, NUMBERS, types.int64),
-    *(types.float32[:, ::1], types.int64[:, ::1], types.int64[::1]),
+@njit(
+    types.void(
+        *(CODES, FACTORS, INDEX, MASK, types.int64, types.int64),
+        *(types.Array(types.uint64, 3, "C", readonly=True), NUMBERS, NUMBERS, types.int64),
+        *(types.float32[:, ::1], types.int64[:, ::1], types.int64[::1]),
+    ),
+    nogil=True,
+    cache=True,
 )
+def _scan(
+    codes: NDArray[np.uint64],
+    fac: NDArray[np.float32],
+    blocks: NDArray[np.int64],
+    masks: NDArray[np.uint8],
+    begin: int,
+    end: int,
+    planes4: NDArray[np.uint64],
+    delta: NDArray[np.float32],
+    constant: NDArray[np.float32],
+    padded: int,
+    heap_e: NDArray[np.float32],
+    heap_slot: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+) -> None:
+    """Masks from ``begin`` to before ``end``: of those ``blocks``, or if it is empty of all blocks.
+
+    One kernel for both, because it takes seconds to compile.
+    """
+    half = np.float32(7.5 * padded)
+    query = _prepare(planes4, delta, constant, heap_e, sizes)
+    some, live = _make_list(codes.shape[1], planes4.shape[2])
+    out = np.empty((GROUP, 16), np.float32)
+    at = begin
+    while at < end:
+        count = 0
+        while at < end and count < some.shape[0] - 1:
+            if masks[at] == 0 and at + 8 <= end and _eight_masks(masks, at) == 0:
+                at += 8
+                continue
+            some[count] = blocks[at] if blocks.shape[0] > 0 else at
+            live[count] = masks[at]
+            count += masks[at] != 0
+            at += 1
+        found = (heap_e, heap_slot, sizes)
+        _scan_tile(codes, fac, (some, live), count, query, half, found, out)
 
 
-@njit(types.void(CODES, FACTORS, MASK, types.int64, types.int64, *_QUERIES), nogil=True, cache=True)
+_EVERY_BLOCK = np.empty(0, np.int64)
+
+
 def scan_estimates(
     codes: NDArray[np.uint64],
     fac: NDArray[np.float32],
@@ -399,32 +351,18 @@ def scan_estimates(
     heap_slot: NDArray[np.int64],
     sizes: NDArray[np.int64],
 ) -> None:
-    """Go on with the best codes of each query over blocks from ``first_block`` to before the end.
+    """Go on with each query's best codes over blocks from ``first_block`` to before the end.
 
     - ``codes``: [blocks, words, 8], ``fac``: [blocks, 2, 8], ``mask``: [blocks], bit l: lane l
       counts. A block with none is not touched
     - ``planes4``: [words, 4, queries]; ``delta``, ``constant``: [queries]
     - ``heap_e``, ``heap_slot``: [queries, k] the best so far, of which ``sizes`` are there
     """
-    half = np.float32(7.5 * padded)
-    query = _prepare(planes4, delta, constant, heap_e, sizes)
-    blocks, masks = _make_list(codes.shape[1], planes4.shape[2])
-    out = np.empty((GROUP, 16), np.float32)
-    at = first_block
-    while at < end_block:
-        count = 0
-        while at < end_block and count < blocks.shape[0] - 1:
-            if mask[at] == 0 and at + 8 <= end_block and _eight_masks(mask, at) == 0:
-                at += 8
-                continue
-            blocks[count], masks[count] = at, mask[at]
-            count += mask[at] != 0
-            at += 1
-        found = (heap_e, heap_slot, sizes)
-        _scan_tile(codes, fac, (blocks, masks), count, query, half, found, out)
+    span = (_EVERY_BLOCK, mask, first_block, end_block)
+    query = (planes4, delta, constant, padded)
+    _scan(codes, fac, *span, *query, heap_e, heap_slot, sizes)
 
 
-@njit(types.void(CODES, FACTORS, INDEX, MASK, *_QUERIES), nogil=True, cache=True)
 def estimate_blocks(
     codes: NDArray[np.uint64],
     fac: NDArray[np.float32],
@@ -439,16 +377,6 @@ def estimate_blocks(
     sizes: NDArray[np.int64],
 ) -> None:
     """``scan_estimates`` over a list of blocks, ascending, each with the lanes that count."""
-    half = np.float32(7.5 * padded)
-    query = _prepare(planes4, delta, constant, heap_e, sizes)
-    some, live = _make_list(codes.shape[1], planes4.shape[2])
-    out = np.empty((GROUP, 16), np.float32)
-    at = 0
-    while at < blocks.shape[0]:
-        count = 0
-        while at < blocks.shape[0] and count < some.shape[0] - 1:
-            some[count], live[count] = blocks[at], masks[at]
-            count += masks[at] != 0
-            at += 1
-        found = (heap_e, heap_slot, sizes)
-        _scan_tile(codes, fac, (some, live), count, query, half, found, out)
+    span = (blocks, masks, 0, len(blocks))
+    query = (planes4, delta, constant, padded)
+    _scan(codes, fac, *span, *query, heap_e, heap_slot, sizes)

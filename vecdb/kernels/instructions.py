@@ -9,14 +9,20 @@ the tests choose their cache folder by a hash of all kernels, by hand clear ``__
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from llvmlite import ir
+from numba import extending
 from numba.core import cgutils
+
+ir: Any = cgutils.ir  # type: ignore[attr-defined]
+"""LLVM's types and constants, in the version that numba works with."""
 
 I8, I16, I32, I64, F32 = (*(ir.IntType(bits) for bits in (8, 16, 32, 64)), ir.FloatType())
 BYTES, WORDS = ir.VectorType(I8, 64), ir.VectorType(I64, 8)
+
+intrinsic: Any = extending.intrinsic
+"""numba's own, without its types: they count the typing context among the arguments of a call."""
 
 PREFETCH_BYTES = 32 * 1024
 """How far ahead of a scan memory is asked for, into the second cache; 16 to 128 KiB do as well.
@@ -34,13 +40,13 @@ def splat(kind: Any, value: Any) -> Any:
 def spread(builder: Any, value: Any, kind: Any) -> Any:
     """A vector whose elements all are ``value``."""
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), value, I32(0))
-    return shuffle(builder, one, one, [0] * kind.count)
+    return shuffle(builder, (one, one), [0] * kind.count)
 
 
-def shuffle(builder: Any, first: Any, second: Any, places: Iterable[int]) -> Any:
-    """The elements at ``places`` of two vectors, one behind the other."""
+def shuffle(builder: Any, pair: Sequence[Any], places: Iterable[int]) -> Any:
+    """The elements at ``places`` of two vectors, the second behind the first."""
     order = list(places)
-    return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(I32, len(order)), order))
+    return builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(I32, len(order)), order))
 
 
 def data(context: Any, builder: Any, kind: Any, array: Any) -> Any:
@@ -79,9 +85,17 @@ def popcount(builder: Any, words: Any) -> Any:
     return builder.call(builder.module.declare_intrinsic("llvm.ctpop.v8i64", (), shape), [words])
 
 
+def add_all(builder: Any, words: Any) -> Any:
+    """The sum of 8 words."""
+    shape = ir.FunctionType(I64, [WORDS])
+    ask = builder.module.declare_intrinsic("llvm.vector.reduce.add.v8i64", (), shape)
+    return builder.call(ask, [words])
+
+
 def sums(builder: Any, kind: Any, count: int) -> list[Any]:
     """Places for vectors that start at zero; LLVM keeps them in registers."""
-    places = [cgutils.alloca_once(builder, kind) for _ in range(count)]
+    make: Any = cgutils.alloca_once
+    places = [make(builder, kind) for _ in range(count)]
     for place in places:
         builder.store(ir.Constant(kind, None), place)
     return places
@@ -98,7 +112,7 @@ def has_tables(context: Any) -> bool:
 
 
 def look_up(builder: Any, tables: Any, places: Any) -> Any:
-    """64 look-ups: each 16 bytes of ``places`` are indices into the 16 bytes of ``tables`` there."""
+    """64 look-ups: 16 bytes of ``places`` are indices into the same 16 bytes of ``tables``."""
     shape = ir.FunctionType(BYTES, [BYTES, BYTES])
     ask = builder.module.declare_intrinsic("llvm.x86.avx512.pshuf.b.512", (), shape)
     return builder.call(ask, [tables, places])

@@ -14,13 +14,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from . import instructions as emit
+from .instructions import I64, WORDS, intrinsic, ir
+
 BATCH = 64  # candidates between two looks at the floor
+AHEAD = 2  # candidates whose memory is asked for: 0.3 us each instead of 0.5
 QUERY_ERROR = 0.006
 
 CODES = types.Array(types.uint64, 3, "C", readonly=True)  # takes writable arrays too
@@ -29,45 +31,42 @@ ROWS = types.Array(types.uint64, 2, "C", readonly=True)
 INDEX = types.Array(types.int64, 1, "C", readonly=True)
 NUMBERS = types.Array(types.float32, 1, "C", readonly=True)
 
-I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-WORDS = ir.VectorType(I64, 8)
 
-
-def _popcount(builder: Any, words: Any) -> Any:
-    shape = ir.FunctionType(WORDS, [WORDS])
-    return builder.call(builder.module.declare_intrinsic("llvm.ctpop.v8i64", (), shape), [words])
-
-
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _plane_sum(
     typing_context: Any, plane: Any, start: Any, step: Any, words: Any, planes8: Any
 ) -> Any:
-    """H of one plane, whose words stand at ``start``, ``start + step``, ...; planes8: [words, 8]."""
+    """H of a plane whose words are ``start``, ``start + step``, ...; planes8: [words, 8]."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _, start_, step_, words_, _ = arguments
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         plane_, planes8_ = (
-            context.make_array(signature.args[i])(context, builder, arguments[i]).data
-            for i in (0, 4)
+            emit.data(context, builder, signature.args[i], arguments[i]) for i in (0, 4)
         )
-        counts = cgutils.alloca_once(builder, WORDS)
-        builder.store(ir.Constant(WORDS, None), counts)
-        with cgutils.for_range(builder, words_) as loop:
-            at = builder.add(start_, builder.mul(loop.index, step_))
-            word = builder.load(builder.gep(plane_, [at]))
-            one = builder.insert_element(ir.Constant(WORDS, ir.Undefined), word, I32(0))
-            zeros = ir.Constant(ir.VectorType(I32, 8), [0] * 8)
-            place = builder.gep(planes8_, [builder.mul(loop.index, I64(8))])
-            asked = builder.load(builder.bitcast(place, WORDS.as_pointer()), align=8)
-            differing = builder.xor(builder.shuffle_vector(one, one, zeros), asked)
-            total = builder.add(builder.load(counts), _popcount(builder, differing))
-            builder.store(total, counts)
-        weights = ir.Constant(WORDS, list(range(8)))
-        shape = ir.FunctionType(I64, [WORDS])
-        add_all = builder.module.declare_intrinsic("llvm.vector.reduce.add.v8i64", (), shape)
-        return builder.call(add_all, [builder.shl(builder.load(counts), weights)])
+        counts = emit.sums(builder, WORDS, 1)[0]
+        with cgutils.for_range(builder, arguments[3]) as loop:
+            at = builder.add(arguments[1], builder.mul(loop.index, arguments[2]))
+            word = emit.load(builder, plane_, builder.mul(at, I64(8)), I64)
+            asked = emit.load(builder, planes8_, builder.mul(loop.index, I64(64)), WORDS)
+            differing = builder.xor(emit.spread(builder, word, WORDS), asked)
+            emit.add_to(builder, counts, emit.popcount(builder, differing))
+        weighted = builder.shl(builder.load(counts), ir.Constant(WORDS, list(range(8))))
+        return emit.add_all(builder, weighted)
 
-    return types.int64(plane, types.int64, types.int64, types.int64, planes8), emit
+    return types.int64(plane, types.int64, types.int64, types.int64, planes8), lower
+
+
+@intrinsic
+def _ask(typing_context: Any, words: Any, start: Any, step: Any, count: Any) -> Any:
+    """Ask for the memory of the words ``start``, ``start + step``, ...; there need be none."""
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base = emit.data(context, builder, signature.args[0], arguments[0])
+        with cgutils.for_range(builder, arguments[3]) as loop:
+            at = builder.add(arguments[1], builder.mul(loop.index, arguments[2]))
+            emit.prefetch(builder, base, builder.mul(at, I64(8)))
+        return context.get_dummy_value()
+
+    return types.void(words, types.int64, types.int64, types.int64), lower
 
 
 @njit(nogil=True, cache=True)
@@ -142,8 +141,8 @@ def refine_candidates(
     - ``planes8``: [8, words], ``delta8``, ``constant``, ``length``: of one query
     - ``out_e``, ``out_sigma``: [candidates] the new estimates and their errors, filled so far
 
-    T is the k-th highest e - z sigma so far. A batch of 64 is refined if one of it has, by the scan,
-    e + z kappa mul length >= T. With one bit the outputs are the scan's own.
+    T is the k-th highest e - z sigma so far. A batch of 64 is refined if one of it has, by the
+    scan, e + z kappa mul length >= T. With one bit the outputs are the scan's own.
     """
     words = codes.shape[1]
     asked = np.empty((words, 8), np.uint64)
@@ -166,6 +165,10 @@ def refine_candidates(
         if not reaches:
             return begin
         for i in range(begin, end):
+            if bits > 1:
+                later = slots[min(i + AHEAD, slots.shape[0] - 1)]
+                _ask(codes, later // 8 * words * 8, 8, words)
+                _ask(refine, later * refine.shape[1], 8, refine.shape[1] // 8 + 2)
             slot = slots[i]
             block, lane = slot // 8, slot % 8
             out_e[i] = e[i]
@@ -184,4 +187,4 @@ def refine_candidates(
                     np.float64(length) * np.sqrt(err_b * err_b + noise * noise)
                 )
             size = _push_floor(floors, size, np.float64(out_e[i]) - z * np.float64(out_sigma[i]))
-    return slots.shape[0]
+    return len(slots)

@@ -87,8 +87,8 @@ def _squared_errors(
     error = mul * sign_products(codes, slots, planes) - factor * (z @ y)
     scale = mul * float(planes.length[0])
     kept = scale > 0.0
-    squares: NDArray[np.float64] = np.square(error[kept] / scale[kept])
-    return squares
+    relative: NDArray[np.float64] = error[kept] / scale[kept]
+    return relative * relative
 
 
 def sign_products(
@@ -101,4 +101,5 @@ def sign_products(
         word = planes.planes4[:, plane, 0]
         mismatches += 2.0**plane * np.bitwise_count(code ^ word).sum(axis=1)
     padded = 64 * code.shape[1]
-    return float(planes.delta4[0]) * (7.5 * padded - mismatches)
+    products: NDArray[np.float64] = float(planes.delta4[0]) * (7.5 * padded - mismatches)
+    return products

@@ -25,6 +25,7 @@ from ..errors import (
     VecDBError,
 )
 from . import files, format
+from .catalogue import get_counters, put_counters
 from .checksum import unpack
 from .creation import create_database
 from .gate import Gate
@@ -190,8 +191,8 @@ class Environment:
     def write(self, apply: Callable[[Transaction], T]) -> T:
         """Run ``apply`` in one transaction, synced on return; nothing applied if it raises.
 
-        ``apply`` may run again from the start, in a new transaction, if the map has to grow, or, if
-        it adds nothing, for the disk is full and the reserve is given up.
+        ``apply`` may run again from the start, in a new transaction: if the map has to grow, and if
+        it adds nothing and the disk is full.
 
         Raises ``DiskFull``, ``StorageError`` (the disk failed: no write is taken any more; its
         ``maybe_applied`` tells whether this one may be there after reopening), and whatever
@@ -212,14 +213,15 @@ class Environment:
                     hint="Mend the disk, then open the database again",
                 )
             try:
-                return self._write_once(apply, (self._turn_over, self._reserve.give_up))
+                return self._write_once(apply, (self._turn_over, self._spend_reserve))
             except lmdb.MapFullError:
                 self._grow()
 
     def _write_once(
-        self, apply: Callable[[Transaction], T], ways_out: tuple[Callable[[], bool], ...]
+        self, apply: Callable[[Transaction], T], ways_out: tuple[Callable[[bool], bool], ...]
     ) -> T:
-        """One commit. ``ways_out``: to be tried where a delete finds no room, and how it went."""
+        """One commit. ``ways_out``: what is done on a full disk, given whether the write adds
+        something; True: another try."""
         try:
             return self._commit(apply)
         except (VecDBError, lmdb.MapFullError):
@@ -229,10 +231,10 @@ class Environment:
         except DAMAGE as error:
             raise damaged_file(self.directory, error) from error
         except lmdb.Error as error:
-            refusal = self._disk_error(error)
-            if isinstance(refusal, DiskFull) and not self._adds:
+            adds, refusal = self._adds, self._disk_error(error)
+            if isinstance(refusal, DiskFull):
                 for place, make_room in enumerate(ways_out, 1):
-                    if make_room():
+                    if make_room(adds):
                         return self._write_once(apply, ways_out[place:])
             raise refusal from error
 
@@ -260,21 +262,29 @@ class Environment:
                     if not self._closed:
                         transaction.abort()
 
-    def _turn_over(self) -> bool:
-        """Commit next to nothing: what the commit before has freed can be used after it."""
+    def _turn_over(self, adds: bool) -> bool:
+        """Commit next to nothing: only then may the pages that the last commit freed be used.
 
-        def rewrite(transaction: Transaction) -> None:
-            counters = transaction.get("database", format.COUNTERS_KEY)
-            transaction.put("database", format.COUNTERS_KEY, counters or b"")
+        A write that adds something is not tried again; when it comes next it finds them.
+        """
 
-        self._reserve.lend()
+        def rewrite(transaction: Transaction) -> int:
+            sequence, next_collection = get_counters(transaction)
+            put_counters(transaction, sequence, next_collection)
+            return sequence
+
+        if not adds:
+            self._reserve.lend()
         try:
-            self._write_once(rewrite, ())
+            self.note_commit(self._write_once(rewrite, ()))
         except DiskFull:
             return False
         finally:
             self._reserve.fill()
-        return True
+        return not adds
+
+    def _spend_reserve(self, adds: bool) -> bool:
+        return not adds and self._reserve.give_up()
 
     def _keep_reserve(self, writing: Transaction) -> None:
         """Raise ``DiskFull`` if this commit might leave no room for deletes."""

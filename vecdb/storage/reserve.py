@@ -2,21 +2,22 @@
 
 LMDB never changes a page that a reader may see, so a delete on a full disk finds no page to write
 to, although it would free some. ``Reserve`` is a file that takes the room while there is some and
-gives it up for the delete. What the delete made of it stays in ``data.mdb``, which never becomes
-smaller, so that the next reserve is smaller by as much: then the pages that are free inside
-``data.mdb`` make up for what is missing.
+gives it up for a delete that finds none. What the delete took stays in ``data.mdb``, which never
+becomes smaller, so the reserve that is made again is smaller by as much: pages that are free inside
+``data.mdb`` then count for what is missing.
 """
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 RESERVE_FILE = "reserve"
 RESERVE_BYTES = 1024 * 1024
 LEAST_BYTES = 128 * 1024
-"""Less than this on the disk is not enough, however much is free inside ``data.mdb``: pages freed by
-the last commit may not be used by the next."""
+"""Kept even from deletes, for commits of a few pages: pages that are free inside ``data.mdb`` may all
+have been freed by the last commit, and cannot be used before another one."""
 _STEP_BYTES = 16 * 1024
 
 
@@ -46,11 +47,11 @@ class Reserve:
             found = os.fstat(handle)
             there = min(found.st_size, 512 * found.st_blocks, RESERVE_BYTES)
             self.held = there - there % _STEP_BYTES
-            while not self.is_whole:
-                os.posix_fallocate(handle, self.held, _STEP_BYTES)
-                self.held += _STEP_BYTES
-        except OSError:
-            pass  # what it has is what it holds
+            for step in (RESERVE_BYTES - self.held, _STEP_BYTES):
+                with suppress(OSError):  # no room for another step: what it has is what it holds
+                    while not self.is_whole:
+                        os.posix_fallocate(handle, self.held, step)
+                        self.held += step
         finally:
             os.close(handle)
 
@@ -69,6 +70,7 @@ class Reserve:
     def _shrink(self, size: int) -> bool:
         if self.held <= size:
             return False
-        os.truncate(self._path, size)
+        with suppress(OSError):  # somebody has removed it: there is room all the same
+            os.truncate(self._path, size)
         self.held = size
         return True

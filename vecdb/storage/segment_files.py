@@ -21,7 +21,7 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -298,8 +298,16 @@ def _read(
 
 
 def remove_segment(root: Path, segment: uuid.UUID) -> None:
-    """Remove the files of a segment that no manifest names any more; twice is harmless."""
-    shutil.rmtree(segment_folder(root, segment), ignore_errors=True)
+    """Remove the files of a segment that no manifest names any more; twice is harmless.
+
+    To readers of other processes all of them are gone at once.
+    """
+    folder = segment_folder(root, segment)
+    gone = folder.with_name(folder.name + _NEW)
+    with suppress(OSError):
+        os.rename(folder, gone)
+    for left in (gone, folder):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def sweep(root: Path, keep: set[uuid.UUID]) -> list[str]:
@@ -310,7 +318,10 @@ def sweep(root: Path, keep: set[uuid.UUID]) -> list[str]:
     """
     orphans = list_orphans(root, keep)
     for name in orphans:
-        shutil.rmtree(root / SEGMENTS / name, ignore_errors=True)
+        if name.endswith(_NEW):
+            shutil.rmtree(root / SEGMENTS / name, ignore_errors=True)
+        else:
+            remove_segment(root, uuid.UUID(hex=name))
     return orphans
 
 

@@ -56,6 +56,13 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODE_UNSPECIFIED: _ClassVar[Mode]
     AUTO: _ClassVar[Mode]
     EXACT: _ClassVar[Mode]
+    SCAN: _ClassVar[Mode]
+
+class Estimator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ESTIMATOR_UNSPECIFIED: _ClassVar[Estimator]
+    RABITQ: _ClassVar[Estimator]
+    HAMMING: _ClassVar[Estimator]
 DTYPE_UNSPECIFIED: Dtype
 FLOAT32: Dtype
 FLOAT16: Dtype
@@ -89,6 +96,10 @@ STRINGS: IdKind
 MODE_UNSPECIFIED: Mode
 AUTO: Mode
 EXACT: Mode
+SCAN: Mode
+ESTIMATOR_UNSPECIFIED: Estimator
+RABITQ: Estimator
+HAMMING: Estimator
 
 class Vectors(_message.Message):
     __slots__ = ("data", "dim", "dtype", "floats")
@@ -232,7 +243,7 @@ class StatsResponse(_message.Message):
     def __init__(self, json: _Optional[bytes] = ...) -> None: ...
 
 class CollectionSchema(_message.Message):
-    __slots__ = ("dim", "metric", "dtype", "fields")
+    __slots__ = ("dim", "metric", "dtype", "fields", "code_bits", "page_bytes")
     class FieldsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -244,27 +255,37 @@ class CollectionSchema(_message.Message):
     METRIC_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     FIELDS_FIELD_NUMBER: _ClassVar[int]
+    CODE_BITS_FIELD_NUMBER: _ClassVar[int]
+    PAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     dim: int
     metric: Metric
     dtype: Dtype
     fields: _containers.ScalarMap[str, FieldType]
-    def __init__(self, dim: _Optional[int] = ..., metric: _Optional[_Union[Metric, str]] = ..., dtype: _Optional[_Union[Dtype, str]] = ..., fields: _Optional[_Mapping[str, FieldType]] = ...) -> None: ...
+    code_bits: int
+    page_bytes: int
+    def __init__(self, dim: _Optional[int] = ..., metric: _Optional[_Union[Metric, str]] = ..., dtype: _Optional[_Union[Dtype, str]] = ..., fields: _Optional[_Mapping[str, FieldType]] = ..., code_bits: _Optional[int] = ..., page_bytes: _Optional[int] = ...) -> None: ...
 
 class CollectionInfo(_message.Message):
-    __slots__ = ("name", "schema", "id_kind", "count", "sequence", "aliases")
+    __slots__ = ("name", "schema", "id_kind", "count", "sequence", "aliases", "segments", "tail", "sealing")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     ID_KIND_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    TAIL_FIELD_NUMBER: _ClassVar[int]
+    SEALING_FIELD_NUMBER: _ClassVar[int]
     name: str
     schema: CollectionSchema
     id_kind: IdKind
     count: int
     sequence: int
     aliases: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., schema: _Optional[_Union[CollectionSchema, _Mapping]] = ..., id_kind: _Optional[_Union[IdKind, str]] = ..., count: _Optional[int] = ..., sequence: _Optional[int] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
+    segments: int
+    tail: int
+    sealing: str
+    def __init__(self, name: _Optional[str] = ..., schema: _Optional[_Union[CollectionSchema, _Mapping]] = ..., id_kind: _Optional[_Union[IdKind, str]] = ..., count: _Optional[int] = ..., sequence: _Optional[int] = ..., aliases: _Optional[_Iterable[str]] = ..., segments: _Optional[int] = ..., tail: _Optional[int] = ..., sealing: _Optional[str] = ...) -> None: ...
 
 class CreateCollectionRequest(_message.Message):
     __slots__ = ("name", "schema")
@@ -311,6 +332,36 @@ class AliasRequest(_message.Message):
 class AliasResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class SealRequest(_message.Message):
+    __slots__ = ("name", "no_wait")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NO_WAIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    no_wait: bool
+    def __init__(self, name: _Optional[str] = ..., no_wait: bool = ...) -> None: ...
+
+class CompactRequest(_message.Message):
+    __slots__ = ("name", "no_wait")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NO_WAIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    no_wait: bool
+    def __init__(self, name: _Optional[str] = ..., no_wait: bool = ...) -> None: ...
+
+class SealResponse(_message.Message):
+    __slots__ = ("records", "segments")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    records: int
+    segments: int
+    def __init__(self, records: _Optional[int] = ..., segments: _Optional[int] = ...) -> None: ...
+
+class CollectionStatsRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class UpsertRequest(_message.Message):
     __slots__ = ("collection", "ids", "vectors", "payloads", "condition", "idempotency_key", "no_wait")
@@ -391,7 +442,7 @@ class DeleteRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("collection", "queries", "k", "filter", "mode", "min_score", "without_payload", "with_vector")
+    __slots__ = ("collection", "queries", "k", "filter", "mode", "min_score", "without_payload", "with_vector", "effort", "effort_bound", "estimator", "with_relevance", "with_surprise")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -400,6 +451,11 @@ class SearchRequest(_message.Message):
     MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     WITH_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    EFFORT_FIELD_NUMBER: _ClassVar[int]
+    EFFORT_BOUND_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
+    WITH_RELEVANCE_FIELD_NUMBER: _ClassVar[int]
+    WITH_SURPRISE_FIELD_NUMBER: _ClassVar[int]
     collection: str
     queries: Vectors
     k: int
@@ -408,23 +464,32 @@ class SearchRequest(_message.Message):
     min_score: float
     without_payload: bool
     with_vector: bool
-    def __init__(self, collection: _Optional[str] = ..., queries: _Optional[_Union[Vectors, _Mapping]] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., without_payload: bool = ..., with_vector: bool = ...) -> None: ...
+    effort: float
+    effort_bound: bool
+    estimator: Estimator
+    with_relevance: bool
+    with_surprise: bool
+    def __init__(self, collection: _Optional[str] = ..., queries: _Optional[_Union[Vectors, _Mapping]] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., without_payload: bool = ..., with_vector: bool = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., with_relevance: bool = ..., with_surprise: bool = ...) -> None: ...
 
 class Matches(_message.Message):
-    __slots__ = ("counts", "ids", "scores", "distances", "payloads", "vectors")
+    __slots__ = ("counts", "ids", "scores", "distances", "payloads", "vectors", "relevance", "surprise_bits")
     COUNTS_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
     DISTANCES_FIELD_NUMBER: _ClassVar[int]
     PAYLOADS_FIELD_NUMBER: _ClassVar[int]
     VECTORS_FIELD_NUMBER: _ClassVar[int]
+    RELEVANCE_FIELD_NUMBER: _ClassVar[int]
+    SURPRISE_BITS_FIELD_NUMBER: _ClassVar[int]
     counts: _containers.RepeatedScalarFieldContainer[int]
     ids: Ids
     scores: bytes
     distances: bytes
     payloads: _containers.RepeatedScalarFieldContainer[bytes]
     vectors: Vectors
-    def __init__(self, counts: _Optional[_Iterable[int]] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., scores: _Optional[bytes] = ..., distances: _Optional[bytes] = ..., payloads: _Optional[_Iterable[bytes]] = ..., vectors: _Optional[_Union[Vectors, _Mapping]] = ...) -> None: ...
+    relevance: bytes
+    surprise_bits: bytes
+    def __init__(self, counts: _Optional[_Iterable[int]] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., scores: _Optional[bytes] = ..., distances: _Optional[bytes] = ..., payloads: _Optional[_Iterable[bytes]] = ..., vectors: _Optional[_Union[Vectors, _Mapping]] = ..., relevance: _Optional[bytes] = ..., surprise_bits: _Optional[bytes] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("matches",)

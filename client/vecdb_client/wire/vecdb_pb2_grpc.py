@@ -145,6 +145,21 @@ class CollectionsStub(object):
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.AliasRequest.SerializeToString,
                 response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.AliasResponse.FromString,
                 )
+        self.Seal = channel.unary_unary(
+                '/vecdb.v1.Collections/Seal',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SealRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SealResponse.FromString,
+                )
+        self.Compact = channel.unary_unary(
+                '/vecdb.v1.Collections/Compact',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CompactRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SealResponse.FromString,
+                )
+        self.Stats = channel.unary_unary(
+                '/vecdb.v1.Collections/Stats',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionStatsRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.StatsResponse.FromString,
+                )
 
 
 class CollectionsServicer(object):
@@ -186,6 +201,27 @@ class CollectionsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Seal(self, request, context):
+        """Seals the records of the tail into segments, all of them, now rather than when there are many.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Compact(self, request, context):
+        """Writes all segments anew, as few as possible and without the records that are gone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Stats(self, request, context):
+        """Counters and sizes of one collection, as JSON.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CollectionsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -213,6 +249,21 @@ def add_CollectionsServicer_to_server(servicer, server):
                     servicer.Alias,
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.AliasRequest.FromString,
                     response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.AliasResponse.SerializeToString,
+            ),
+            'Seal': grpc.unary_unary_rpc_method_handler(
+                    servicer.Seal,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SealRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SealResponse.SerializeToString,
+            ),
+            'Compact': grpc.unary_unary_rpc_method_handler(
+                    servicer.Compact,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CompactRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SealResponse.SerializeToString,
+            ),
+            'Stats': grpc.unary_unary_rpc_method_handler(
+                    servicer.Stats,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionStatsRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.StatsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -307,6 +358,57 @@ class Collections(object):
         return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Collections/Alias',
             vecdb__client_dot_wire_dot_vecdb__pb2.AliasRequest.SerializeToString,
             vecdb__client_dot_wire_dot_vecdb__pb2.AliasResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Seal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Collections/Seal',
+            vecdb__client_dot_wire_dot_vecdb__pb2.SealRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.SealResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Compact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Collections/Compact',
+            vecdb__client_dot_wire_dot_vecdb__pb2.CompactRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.SealResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Stats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Collections/Stats',
+            vecdb__client_dot_wire_dot_vecdb__pb2.CollectionStatsRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.StatsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

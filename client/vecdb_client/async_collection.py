@@ -1,0 +1,272 @@
+"""One collection behind a server, for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from numpy.typing import ArrayLike
+
+from . import columns, limits, requests, responses, sources
+from .async_calls import AsyncCaller
+from .columns import Payload
+from .progress import ProgressLike, open_progress
+from .requests import IdsLike
+from .results import CollectionInfo, Matches, Records, SealResult, UploadReport, WriteResult
+from .settings import Default, Timeout, check_timeout
+from .uploads import Upload
+
+Filter = object
+"""An expression of ``F``, the dict form, anything with ``to_dict()``, or None."""
+
+
+class AsyncCollection:
+    """A handle of one collection; cheap, and as long-lived as its client.
+
+    ``timeout`` of every method: seconds, retries included; left out, the client's.
+    """
+
+    def __init__(self, caller: AsyncCaller, name: str) -> None:
+        self._caller = caller
+        self.name = name
+
+    async def describe(self, *, timeout: Timeout = Default.CLIENT) -> CollectionInfo:
+        """Dimension, metric, fields, number of records."""
+        answer = await self._caller.call(requests.describe(self.name), timeout)
+        return responses.collection_info(answer)
+
+    async def stats(self, *, timeout: Timeout = Default.CLIENT) -> dict[str, Any]:
+        """Counters and sizes of the collection."""
+        return responses.stats(
+            await self._caller.call(requests.collection_stats(self.name), timeout)
+        )
+
+    async def seal(self, *, wait: bool = True, timeout: Timeout = Default.CLIENT) -> SealResult:
+        """Seal the records of the tail into segments now; it is done by itself when there are many.
+
+        ``wait``: return when it is done; else at once, with a result of zeros. Reads and writes go
+        on meanwhile. Where ``timeout`` ends first the work goes on too.
+        """
+        answer = await self._caller.call(requests.seal(self.name, wait=wait), timeout)
+        return responses.seal_result(answer)
+
+    async def compact(self, *, wait: bool = True, timeout: Timeout = Default.CLIENT) -> SealResult:
+        """Write all segments anew, as few as memory allows and without the records that are gone.
+
+        ``wait`` and ``timeout``: as in ``seal``.
+        """
+        answer = await self._caller.call(requests.compact(self.name, wait=wait), timeout)
+        return responses.seal_result(answer)
+
+    async def upsert(
+        self,
+        ids: IdsLike | None = None,
+        vectors: ArrayLike | None = None,
+        payloads: Sequence[Payload] | None = None,
+        *,
+        rows: Sequence[Mapping[str, Any]] | None = None,
+        condition: Mapping[str, Any] | None = None,
+        idempotency_key: bytes | None = None,
+        wait: bool = True,
+        timeout: Timeout = Default.CLIENT,
+    ) -> WriteResult:
+        """Write one batch, all of it or nothing; existing records are replaced, payload and all.
+
+        Columns (``ids``, ``vectors`` [n, dim], ``payloads``) or ``rows`` of {"id": ..,
+        "vector": .., "payload": ..}. ``condition``: one of {"if_absent": True},
+        {"if_present": True}, {"if_sequence": n}, {"filter": ..}, which must hold for every record.
+        The same ``idempotency_key`` (1-64 bytes) again gives the first answer, for a day.
+        ``wait``: return when the batch is durable and the next search sees it.
+        Never split: for more than fits one message see ``upload``.
+        """
+        request = requests.upsert(
+            self.name,
+            ids,
+            vectors,
+            payloads,
+            rows=rows,
+            condition=condition,
+            idempotency_key=idempotency_key,
+            wait=wait,
+        )
+        return responses.write_result(await self._caller.call(request, timeout))
+
+    async def upload(
+        self,
+        vectors: ArrayLike | Iterable[Any],
+        ids: IdsLike | None = None,
+        payloads: Sequence[Payload] | None = None,
+        *,
+        progress: ProgressLike = True,
+        on_error: Literal["raise", "collect"] = "raise",
+        resume: str | None = None,
+        total: int | None = None,
+        timeout: float | None = limits.UPLOAD_ACK_SECONDS,
+    ) -> UploadReport:
+        """Write many records in chunks of about 4 MiB; each is atomic, the whole is not.
+
+        ``vectors``: an array, or an iterable of arrays [n_i, dim] or of batches (with ``ids``,
+        ``vectors``, ``payloads``). ``ids``: row numbers if left out; let them be distinct, for a
+        chunk that is sent again may come after later ones.
+        ``progress``: True: a bar, on a terminal; or called with (records, bytes) done.
+        ``on_error``: "raise" ``UploadFailed`` (with ``report``) if a record was refused, when all
+        others are stored; "collect" returns the report.
+        ``resume``: ``upload_id`` of an earlier report, with the same data: the chunks that were
+        acknowledged within a day are not written again.
+        ``timeout``: seconds to wait for the acknowledgement of a chunk, through broken connections
+        too; then ``UploadFailed`` is raised in any case.
+        """
+        source = sources.Source(vectors, ids, payloads, total)
+        job = Upload(self.name, source, on_error=on_error, resume=resume)
+        with open_progress(progress, job.total) as shown:
+            await self._caller.upload(job, check_timeout(timeout), shown)
+        return job.finish()
+
+    async def get(
+        self,
+        ids: IdsLike,
+        *,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        timeout: Timeout = Default.CLIENT,
+    ) -> Records:
+        """Records by id, in the order asked; ``missing`` tells which are not stored."""
+        request = requests.get(self.name, ids, with_payload=with_payload, with_vector=with_vector)
+        answer = await self._caller.call(request, timeout)
+        return responses.got(answer, with_payload=with_payload, with_vector=with_vector)
+
+    async def delete(
+        self,
+        ids: IdsLike | None = None,
+        *,
+        filter: Filter = None,
+        idempotency_key: bytes | None = None,
+        wait: bool = True,
+        timeout: Timeout = Default.CLIENT,
+    ) -> WriteResult:
+        """Delete by ids or by a filter; ids that are not stored are passed over."""
+        request = requests.delete(
+            self.name, ids, filter, idempotency_key=idempotency_key, wait=wait
+        )
+        return responses.write_result(await self._caller.call(request, timeout))
+
+    async def set_payload(
+        self,
+        ids: IdsLike,
+        payload: Mapping[str, Any] | bytes,
+        *,
+        replace: bool = False,
+        idempotency_key: bytes | None = None,
+        wait: bool = True,
+        timeout: Timeout = Default.CLIENT,
+    ) -> WriteResult:
+        """Merge ``payload`` into those of the records, key by key, or replace them.
+
+        ``NotFound`` if one of them is not stored; then nothing is changed.
+        """
+        request = requests.set_payload(
+            self.name, ids, payload, replace=replace, idempotency_key=idempotency_key, wait=wait
+        )
+        return responses.write_result(await self._caller.call(request, timeout))
+
+    async def count(self, filter: Filter = None, *, timeout: Timeout = Default.CLIENT) -> int:
+        """How many records there are, or match a filter; exact."""
+        answer = await self._caller.call(requests.count(self.name, filter), timeout)
+        return int(answer.count)
+
+    async def scroll(
+        self,
+        filter: Filter = None,
+        after: int | str | None = None,
+        limit: int = 100,
+        *,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        timeout: Timeout = Default.CLIENT,
+    ) -> Records:
+        """A page of records in the order of their ids; pass its ``next`` as ``after``."""
+        request = requests.scroll(
+            self.name, filter, after, limit, with_payload=with_payload, with_vector=with_vector
+        )
+        answer = await self._caller.call(request, timeout)
+        return responses.scrolled(answer, with_payload=with_payload, with_vector=with_vector)
+
+    async def search(
+        self,
+        vector: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter = None,
+        mode: str = "auto",
+        effort: float | Literal["bound"] | None = None,
+        estimator: str = "rabitq",
+        min_score: float | None = None,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        with_relevance: bool = False,
+        with_surprise: bool = False,
+        timeout: Timeout = Default.CLIENT,
+    ) -> Matches:
+        """The ``k`` best matches of one vector [dim], best first.
+
+        Exactly min(k, matching records) of them, fewer only by ``min_score``.
+        ``mode``: "exact" scores every vector; "scan" reads every code, then scores the vectors of
+        the most promising; "auto" chooses by the number of records.
+        ``effort``: how many vectors a scan scores, as a factor (default 1, at most 64), or "bound":
+        as many as the codes' error bound asks for.
+        ``estimator``: what codes are compared by: "rabitq", or "hamming" (the signs alone).
+        ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
+        """
+        request = requests.search(
+            self.name,
+            columns.to_query(vector),
+            k,
+            filter=filter,
+            mode=mode,
+            effort=effort,
+            estimator=estimator,
+            min_score=min_score,
+            with_payload=with_payload,
+            with_vector=with_vector,
+            with_relevance=with_relevance,
+            with_surprise=with_surprise,
+        )
+        answer = await self._caller.call(request, timeout)
+        return responses.matches(answer, with_payload=with_payload, with_vector=with_vector)[0]
+
+    async def search_batch(
+        self,
+        vectors: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter = None,
+        mode: str = "auto",
+        effort: float | Literal["bound"] | None = None,
+        estimator: str = "rabitq",
+        min_score: float | None = None,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        with_relevance: bool = False,
+        with_surprise: bool = False,
+        timeout: Timeout = Default.CLIENT,
+    ) -> list[Matches]:
+        """``search`` for each of the vectors [n, dim], in one call."""
+        request = requests.search(
+            self.name,
+            columns.to_matrix(vectors),
+            k,
+            filter=filter,
+            mode=mode,
+            effort=effort,
+            estimator=estimator,
+            min_score=min_score,
+            with_payload=with_payload,
+            with_vector=with_vector,
+            with_relevance=with_relevance,
+            with_surprise=with_surprise,
+        )
+        answer = await self._caller.call(request, timeout)
+        return responses.matches(answer, with_payload=with_payload, with_vector=with_vector)
+
+    def __repr__(self) -> str:
+        return f"AsyncCollection({self.name!r} of {self._caller.settings.address!r})"

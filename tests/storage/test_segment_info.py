@@ -1,0 +1,125 @@
+"""``segment.json``: one text for one content, and nothing in it that we do not know."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+
+import pytest
+
+from vecdb.errors import UnsupportedFormat
+from vecdb.storage.array_file import FileSum
+from vecdb.storage.segment_info import ColumnInfo, QuantizerInfo, SegmentInfo, TreeInfo
+
+INFO = SegmentInfo(
+    uuid=uuid.UUID(int=2**127 + 5),
+    count=1000,
+    dim=100,
+    metric="cosine",
+    dtype="float16",
+    id_kind=2,
+    page_bytes=4096,
+    per_page=20,
+    quantizer=QuantizerInfo(
+        version=1, rotation="fht3", seed=2**63, padded=128, block=128, bits=4, kappa=0.6130000001
+    ),
+    tree=TreeInfo(leaf=128, branching=32, seed=3, nodes=17),
+    columns=(ColumnInfo(name="größe", kind="int"), ColumnInfo(name="lang", kind="keyword")),
+    sequence=2**40,
+    first_origin=4,
+    last_origin=2**41,
+    files={"codes": FileSum(4096, 2**32 - 1), "columns/0": FileSum(0, 0)},
+)
+
+
+def changed(*path, value=None, drop=False):
+    """The text with the value at ``path`` replaced."""
+    values = json.loads(INFO.to_json())
+    inner = values
+    for key in path[:-1]:
+        inner = inner[key]
+    if drop:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return json.dumps(values).encode()
+
+
+def test_info_comes_back_whole():
+    assert SegmentInfo.from_json(INFO.to_json()) == INFO
+
+
+def test_text_is_one_however_the_info_was_made():
+    text = INFO.to_json()
+    files = dict(reversed(INFO.files.items()))
+    assert replace(INFO, files=files).to_json() == text
+    assert SegmentInfo.from_json(text).to_json() == text
+    assert text.startswith(b'{\n "columns": [')
+    assert text.endswith(b"}\n")
+
+
+def test_other_version_is_told_from_damage():
+    with pytest.raises(UnsupportedFormat) as caught:
+        SegmentInfo.from_json(changed("version", value=2))
+    assert (caught.value.found, caught.value.supported) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "path", [("more",), ("quantizer", "more"), ("tree", "more"), ("columns", 0, "more")]
+)
+def test_unknown_key_is_refused(path):
+    with pytest.raises(ValueError, match="more"):
+        SegmentInfo.from_json(changed(*path, value=1))
+
+
+@pytest.mark.parametrize("name", [*json.loads(INFO.to_json())])
+def test_missing_key_is_refused(name):
+    with pytest.raises(ValueError, match=name):
+        SegmentInfo.from_json(changed(name, drop=True))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("version",), True),
+        (("count",), 0),
+        (("count",), 2**32),
+        (("count",), 10.0),
+        (("count",), True),
+        (("dim",), "100"),
+        (("metric",), "hamming"),
+        (("dtype",), "int8"),
+        (("id_kind",), 0),
+        (("page_bytes",), 4095),
+        (("per_page",), 0),
+        (("uuid",), "12"),
+        (("uuid",), 12),
+        (("last_origin",), 3),
+        (("first_origin",), -1),
+        (("sequence",), -1),
+        (("quantizer",), None),
+        (("quantizer", "bits"), 3),
+        (("quantizer", "padded"), 64),
+        (("quantizer", "kappa"), 1),
+        (("quantizer", "kappa"), float("nan")),
+        (("tree", "nodes"), 0),
+        (("columns",), {}),
+        (("columns", 0), 3),
+        (("columns", 0, "kind"), "text"),
+        (("files", "codes"), [1]),
+        (("files", "codes"), [1, 2.0]),
+        (("files", "codes"), [-1, 2]),
+        (("files", "codes"), [1, 2**32]),
+        (("files",), []),
+    ],
+)
+def test_value_that_cannot_be_is_refused(path, value):
+    with pytest.raises(ValueError, match=r"\w"):
+        SegmentInfo.from_json(changed(*path, value=value))
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"3", b"\xff", b"[" * 100_000])
+def test_text_that_is_no_object_is_refused(text):
+    with pytest.raises(ValueError, match=r"\w"):
+        SegmentInfo.from_json(text)
