@@ -119,7 +119,7 @@ def forge(directory, row, *, name=None, edit=None, info=None, **manifest) -> Non
     ids, origins = segment_files.read_ids(directory, old)
     every = np.arange(old.count)
     parts = {
-        "vectors": {"rows": segment_files.read_vectors(directory, old).gather(every)},
+        "vectors": {"rows": segment_files.read_vectors(directory, old)[every]},
         "codes": {
             "codes": codes.codes.copy(),
             "fac": codes.fac.copy(),
@@ -284,7 +284,7 @@ def test_mean_of_other_vectors_is_found_when_looking_deep(database, segments):
 
     def shift(arrays):
         info = segment_files.read_info(database, segments[1].uuid, segments[1].json_checksum)
-        vectors = segment_files.read_vectors(database, info).gather(np.arange(info.count))
+        vectors = segment_files.read_vectors(database, info)
         schema = vecdb.schema.CollectionSchema(dim=24)
         arrays["mean"] += np.float32(0.01)
         encoder = check_segments.Encoder(

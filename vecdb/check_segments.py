@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -26,7 +27,7 @@ from .storage import segment_files
 from .storage.catalogue import CollectionRow, State
 from .storage.format import NUMBER, SEGMENT_KEY
 from .storage.manifest import SegmentRow, get_background, get_tombs, scan_segments
-from .storage.pages import PageImage, geometry
+from .storage.pages import geometry
 from .storage.records import get_records, id_keys
 from .storage.segment_check import verify_segment
 from .storage.segment_ids import SegmentIds
@@ -188,7 +189,7 @@ class SegmentCheck:
             if found != expected:
                 yield f"its {name}: {found}, of the collection: {expected}"
 
-    def _tree_faults(self, info: SegmentInfo, image: PageImage) -> Iterator[str]:
+    def _tree_faults(self, info: SegmentInfo, image: NDArray[Any]) -> Iterator[str]:
         arrays = segment_files.read_tree(self.directory, info)
         names = {one.name for one in fields(Tree)}
         if set(arrays) != names:
@@ -197,7 +198,7 @@ class SegmentCheck:
         vectors = _CodedVectors(image, unit=info.metric == "cosine")
         yield from tree_faults(Tree(**arrays), info.count, vectors, leaf=info.tree.leaf)
 
-    def _code_faults(self, info: SegmentInfo, image: PageImage) -> Iterator[str]:
+    def _code_faults(self, info: SegmentInfo, image: NDArray[Any]) -> Iterator[str]:
         """The codes once more from the vectors: they must be the same to the bit."""
         stored = segment_files.read_codes(self.directory, info)
         encoder = Encoder(quantizer_of(self.row.schema, self.row.number), stored.mean)
@@ -213,7 +214,7 @@ class SegmentCheck:
             slots = (LANES * blocks[:, None] + np.arange(LANES)).ravel()
             slots = slots[slots < info.count]
             codes, factors, refine = encoder.quantizer.empty_codes(len(slots))
-            encoder.encode(as_float32(image.gather(slots)), 0, codes, factors, refine)
+            encoder.encode(as_float32(image[slots]), 0, codes, factors, refine)
             self.count("codes", len(slots))
             bad = _differ(codes, stored.codes[blocks]) | _differ(factors, stored.fac[blocks])
             if bad.any():
@@ -243,13 +244,13 @@ class SegmentCheck:
 class _CodedVectors:
     """The vectors of a segment as its tree was built of them, a slice at a time."""
 
-    def __init__(self, image: PageImage, *, unit: bool) -> None:
+    def __init__(self, image: NDArray[Any], *, unit: bool) -> None:
         self._image = image
         self._unit = unit
 
     def __getitem__(self, slots: slice, /) -> NDArray[np.float32]:
         stop = min(slots.stop, len(self._image))
-        rows = as_float32(self._image.part(slots.start, stop))
+        rows = as_float32(self._image[slots.start : stop])
         return normalise(rows) if self._unit else rows
 
 

@@ -79,7 +79,8 @@ class Pair:
             predicate=lambda payload: payload.get("group") == 77,
         )
         some = self.model.matching()[::7]
-        self.model.check_records(self.docs.get(some, with_vector=True), some)
+        if some:
+            self.model.check_records(self.docs.get(some, with_vector=True), some)
         with self.store.view("docs", with_snapshot=True) as view:
             assert view.snapshot.live == view.state.count == len(self.model)
             assert view.snapshot.tail.live == view.state.count - view.state.sealed
@@ -139,6 +140,7 @@ def during(monkeypatch):
 # ------------------------------------------------------------------------------------ contents
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "metric", "texts"),
     [
@@ -215,8 +217,9 @@ def overwrite_all(one):
     one.upsert(range(400))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writes", [mixed_writes, delete_all, overwrite_all])
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", [0.0, 1.0])
 @pytest.mark.parametrize("kind", ["seal", "compact"])
 def test_writes_during_a_build_are_neither_lost_nor_doubled(pair, during, kind, moment, writes):
     one = pair()
@@ -226,14 +229,13 @@ def test_writes_during_a_build_are_neither_lost_nor_doubled(pair, during, kind, 
     if kind == "compact":
         one.docs.seal()
         one.delete([7, 207])
-    one.compare()
+    one.compare()  # with the snapshot loaded, which the swap changes
     left = during(one.store, moment, lambda: writes(one))
     done = one.docs.seal() if kind == "seal" else one.docs.compact()
     assert not left
     assert done.records == (200 if kind == "seal" else 398)
     one.reopen()
     one.docs.seal()
-    one.compare()
     one.docs.compact()
     one.reopen()
 

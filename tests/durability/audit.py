@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from workload import (
 )
 
 from vecdb.check import check_directory
+from vecdb.storage.manifest import named_segments
+from vecdb.storage.segment_files import SEGMENTS, list_orphans
 from vecdb.testing.oracle import nearest_rows
 
 SWEEP_SECONDS = 60.0
@@ -39,6 +42,7 @@ class Tally:
     """What the rounds have found so far."""
 
     kills: int = 0
+    builds_cut: int = 0
     acknowledged: int = 0
     whole: int = 0
     absent: int = 0
@@ -48,7 +52,8 @@ class Tally:
 
     def __str__(self) -> str:
         return (
-            f"{self.kills} kills, {self.acknowledged} batches acknowledged, 0 lost; of "
+            f"{self.kills} kills, {self.builds_cut} of them inside a build or a swap; "
+            f"{self.acknowledged} batches acknowledged, 0 lost; of "
             f"{self.whole + self.absent} not acknowledged {self.whole} whole, {self.absent} "
             f"absent; {self.sent_again} sent again, {self.replayed} of them answered from their "
             f"key; {self.verified} records compared"
@@ -58,6 +63,19 @@ class Tally:
 def require(holds: bool, message: str) -> None:
     if not holds:
         raise Wrong(message)
+
+
+def was_cut_short(directory: Path) -> bool:
+    """Whether the kill came while a segment was written or removed."""
+    folder = directory / SEGMENTS
+    return folder.is_dir() and any(name.endswith(".new") for name in os.listdir(folder))
+
+
+def require_no_orphans(db: Any, directory: Path) -> None:
+    """Just opened: every folder of a segment is named by a manifest."""
+    with db._store.environment.read() as transaction:
+        orphans = list_orphans(directory, named_segments(transaction))
+    require(not orphans, f"folders of no segment: {orphans}")
 
 
 def check_files(directory: Path) -> None:
@@ -183,13 +201,14 @@ def _check_search(docs: Any, shape: Shape, stored: Records, rng: random.Random) 
     rows = np.stack([np.frombuffer(stored[id].vector, shape.dtype) for id in ids])
     own = rng.randrange(len(ids))
     fresh = np.random.default_rng(rng.randrange(2**32)).standard_normal(shape.dim)
-    for query in (rows[own].astype(np.float32), fresh.astype(np.float32)):
-        found = docs.search(query, 10, mode="exact")
+    for query, mode in ((rows[own], "exact"), (fresh, "exact"), (fresh, "scan")):
+        query = query.astype(np.float32)
+        found = docs.search(query, 10, mode=mode, effort=64 if mode == "scan" else None)
         best, scores = nearest_rows(shape.metric, rows, query, 10, ids=ids)
         wanted = [ids[row] for row in best]
         require(
             list(found.ids) == wanted and np.array_equal(found.scores, scores.astype(np.float32)),
-            f"{shape.name}: search found {list(found.ids)}, the oracle {wanted}",
+            f"{shape.name}: search ({mode}) found {list(found.ids)}, the oracle {wanted}",
         )
         payloads = [stored[id].payload for id in wanted]
         require(found.payloads == payloads, f"{shape.name}: the payloads of a search differ")

@@ -23,7 +23,16 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from audit import Tally, Wrong, audit, check_files, require, wait_until_swept
+from audit import (
+    Tally,
+    Wrong,
+    audit,
+    check_files,
+    require,
+    require_no_orphans,
+    wait_until_swept,
+    was_cut_short,
+)
 from oracle_file import Journal, Oracle
 from worker import POINTS, Plan, Zygote, make_collection, write_batches
 from workload import Shape, draw_shape
@@ -58,9 +67,11 @@ class Era:
     def settle(self, rng: random.Random, tally: Tally, *, deeply: bool) -> None:
         """Reopen and compare; ``deeply``: run the checker before, and sweep to the end."""
         tally.acknowledged += self.oracle.read()
+        tally.builds_cut += was_cut_short(self.directory)
         if deeply and self.oracle.shapes:  # else it may have been killed before it was made
             check_files(self.directory)
         with vecdb.open(self.directory) as db:
+            require_no_orphans(db, self.directory)
             audit(db, self.oracle, rng, tally)
             if deeply:
                 wait_until_swept(db)

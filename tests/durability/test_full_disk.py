@@ -13,6 +13,7 @@ import pytest
 
 import vecdb
 from vecdb.check import check_directory
+from vecdb.collection.cleaning import needs_cleaning
 from vecdb.collection.writes import delete
 from vecdb.errors import LimitExceeded
 from vecdb.storage.records import id_keys
@@ -92,6 +93,15 @@ class Filled:
             ids = gone[start : start + chunk]
             assert self.docs.delete(ids).count == len(ids)
 
+    def needs_cleaning(self):
+        """Whether the space of dead rows is still taken, after enough turns to give it back."""
+        for _ in range(200):  # a step has its turn after each write
+            with self.db._store.view("docs") as view:
+                if not needs_cleaning(view.state):
+                    return False
+            self.docs.delete([-1])
+        return True
+
     def check(self):
         """All that is alive is stored, and only that."""
         assert self.docs.count() == len(self.alive)
@@ -130,6 +140,7 @@ def test_deletes_empty_a_full_disk_and_writes_resume(filled, rows, payload_bytes
     stored = len(full.alive)
     for turn in range(3):
         full.delete(2 / 3, chunk)
+        assert not full.needs_cleaning()
         full.check()
         written = full.fill()
         if turn:  # in the first there is little to clean away yet
@@ -142,6 +153,15 @@ def test_deletes_empty_a_full_disk_and_writes_resume(filled, rows, payload_bytes
     full.disk.resize(8 * MIB)
     full.upsert(full.alive[:1])
     assert full.reserve.is_whole
+
+
+@pytest.mark.slow
+def test_space_of_deleted_vectors_comes_back_on_a_full_disk(filled):
+    """What is alive of a whole step of cleaning has no room; of a small one it has."""
+    full = filled(12 * MIB, payload_bytes=200)
+    full.delete(2 / 3, 50)
+    assert not full.needs_cleaning()
+    full.check()
 
 
 def test_dropped_collection_empties_a_full_disk(filled):

@@ -18,11 +18,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from oracle_file import Journal
-from workload import FIELDS, UPSERTS, Batch, Id, Shape, fill_and_drop, next_batch, payloads_of, send
+from workload import (
+    BUILDS,
+    FIELDS,
+    UPSERTS,
+    Batch,
+    Id,
+    Shape,
+    build,
+    fill_and_drop,
+    next_batch,
+    payloads_of,
+    send,
+)
 from workload import text_of as name_of
 
 import vecdb
-from vecdb.collection import cleaning, store
+from vecdb.collection import cleaning, sealer, store
+from vecdb.collection.sealing import Swap
 from vecdb.storage.environment import Environment
 from vecdb_server import lifecycle
 from vecdb_server.config import ServerConfig
@@ -33,14 +46,20 @@ BATCHES_MAX = 100_000
 POINTS = (
     *(
         f"{work} {moment}"
-        for work in ("write", "clean", "sweep")
+        for work in ("write", "clean", "sweep", "swap")
         for moment in ("applied", "synced", "noted")
     ),
     "growing",
     "grown",
+    "naming a segment",
+    "named a segment",
+    "removing a segment",
+    "hidden a segment",
 )
 """Where a worker can kill itself: a transaction's work is done and not committed; it is synced; the
-witness is written, and nothing acknowledged yet. Before and after the map has grown."""
+witness is written, and nothing acknowledged yet. Before and after the map has grown. Before and
+after the folder of a finished segment gets its name; before what a compaction has taken loses its
+name, and before the files go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +208,9 @@ def write_batches(db: Any, plan: Plan, journal: Journal, writer: int) -> None:
     for number in range(BATCHES_MAX):
         label = plan.round, writer, number
         batch = next_batch(plan.shape, plan.seed, label, stored, plan.rows_max)
+        if batch.kind in BUILDS:
+            build(db, plan.shape, batch)
+            continue
         journal.intend(plan.shape, batch)
         if batch.kind == "scratch":
             fill_and_drop(db, batch)
@@ -218,8 +240,10 @@ def _note(stored: dict[Id, str], seed: int, batch: Batch) -> None:
 
 
 def make_small_steps() -> None:
-    """Have this process clean and sweep early and in many transactions."""
+    """Have this process clean, sweep and seal early and in many transactions."""
     cleaning.DEAD_ROWS = 64
+    cleaning.BURIED_ROWS = 32
+    sealer.SEAL_RECORDS = 150
     cleaning._STEP_PARTS = 4
     store._SWEEP_KEYS = 64
 
@@ -237,15 +261,16 @@ def kill_at(point: str, strike: int) -> None:
 
     write_once, note, grow = Environment._write_once, Environment.note_commit, Environment._grow
     clean, sweep = store.clean_step, store.Store._sweep
+    swap, rename = Swap.commit, os.rename
 
-    def watched_write(self: Environment, apply: Callable[[Any], Any]) -> Any:
+    def watched_write(self: Environment, apply: Callable[[Any], Any], *more: Any) -> Any:
         def watched_apply(transaction: Any) -> Any:
             work[0] = "write"
             answer = apply(transaction)
             reach(f"{work[0]} applied")
             return answer
 
-        answer = write_once(self, watched_apply)
+        answer = write_once(self, watched_apply, *more)
         reach(f"{work[0]} synced")
         return answer
 
@@ -266,6 +291,21 @@ def kill_at(point: str, strike: int) -> None:
         work[0] = "sweep"
         sweep(self, group)
 
+    def watched_swap(self: Swap, group: Any) -> Any:
+        work[0] = "swap"
+        return swap(self, group)
+
+    def watched_rename(source: Any, target: Any) -> None:
+        if "segments" not in Path(target).parts:
+            rename(source, target)
+            return
+        is_removed = str(target).endswith(".new")
+        reach("removing a segment" if is_removed else "naming a segment")
+        rename(source, target)
+        reach("hidden a segment" if is_removed else "named a segment")
+
+    os.rename = watched_rename
+    Swap.commit = watched_swap  # type: ignore[method-assign]
     Environment._write_once, Environment.note_commit = watched_write, watched_note
     Environment._grow, store.clean_step = watched_grow, watched_clean
     store.Store._sweep = watched_sweep

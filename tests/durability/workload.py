@@ -23,7 +23,7 @@ IDS = 200
 """Ids of one writer."""
 FIELDS = {"batch": "keyword", "row": "int"}
 
-# kind -> how often, of 100
+# kind -> how often
 KINDS = {
     "insert": 25,
     "overwrite": 30,
@@ -33,8 +33,12 @@ KINDS = {
     "merge": 10,
     "replace": 5,
     "scratch": 5,
+    "seal": 5,
+    "compact": 4,
 }
 UPSERTS = ("insert", "overwrite", "mixed")
+BUILDS = ("seal", "compact")
+"""These change no record, whether they are done or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +135,7 @@ def next_batch(
     here = sorted(stored)
     free = [id for n in range(IDS) if (id := make_id(shape, label[1], n)) not in stored]
     rows = rng.randint(1, rows_max)
-    if kind == "scratch":
+    if kind == "scratch" or kind in BUILDS:
         return Batch(label=label, kind=kind)
     if kind == "insert" and free:
         ids = rng.sample(free, min(rows, len(free)))
@@ -167,6 +171,16 @@ def send(db: Any, shape: Shape, seed: int, batch: Batch) -> Any:
     return collection.set_payload(
         ids, patch_of(batch), replace=batch.kind == "replace", idempotency_key=key
     )
+
+
+def build(db: Any, shape: Shape, batch: Batch) -> None:
+    """Seal or compact; every other time the writer goes on writing meanwhile."""
+    collection = db.collection(shape.name)
+    wait = batch.label[2] % 2 == 0
+    if batch.kind == "seal":
+        collection.seal(wait=wait)
+    else:
+        collection.compact(wait=wait)
 
 
 def scratch_name(batch: Batch) -> str:

@@ -72,8 +72,9 @@ def test_equal_rows_keep_their_order(rng):
 
 @pytest.mark.parametrize("size", [0.0, 1e-30, 1e38])
 def test_numbers_too_small_or_too_large_to_square(rng, size):
-    vectors = (size * rng.uniform(-1, 1, (50, 5))).astype(np.float32)
+    vectors = np.tile((size * rng.uniform(-1, 1, (10, 5))).astype(np.float32), (5, 1))
     rows = rng.permutation(50)
     with np.errstate(all="ignore"):  # of the interpreted kernel
         ordered = halve(vectors, rows, [0, 50], 1)
-    assert sorted(ordered) == list(range(50))
+    for one in range(10):
+        np.testing.assert_array_equal(ordered[ordered % 10 == one], rows[rows % 10 == one])

@@ -50,7 +50,7 @@ def test_segment_comes_back_whole(new_segment, bits, texts):
         assert codes.refine is None
     else:
         assert np.array_equal(codes.refine, written.refine)
-    assert np.array_equal(read_vectors(root, info).part(0, 45), written.vectors)
+    assert np.array_equal(read_vectors(root, info), written.vectors)
     assert read_tree(root, info)["lo"].tolist() == [0, 0, 20]
     ids, origins = read_ids(root, info)
     assert list(ids.take(np.arange(45))) == list(written.ids)

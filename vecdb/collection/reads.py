@@ -132,7 +132,7 @@ def _sealing(store: Store, row: CollectionRow) -> str:
 def _memory_bytes(snapshot: Snapshot | None) -> dict[str, int]:
     """Bytes by part; docs/memory.md has the formula."""
     total = dict.fromkeys(
-        ("tail", "codes", "refine", "pages", "ids", "origins", "norms", "masks"), 0
+        ("tail", "codes", "refine", "vectors", "ids", "origins", "norms", "masks"), 0
     )
     if snapshot is None:
         return total

@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..index.coded import CodedRun
-from ..index.rows import Pages, Rows, as_float32, row_norms
+from ..index.rows import Rows, as_float32, row_norms
 from ..quantize.planes import Encoder, Quantizer
 from ..schema import CollectionSchema
 from ..storage import segment_files
-from ..storage.format import PAGE
 from ..storage.manifest import SegmentRow
 from ..storage.records import Ids
 
@@ -49,7 +48,7 @@ class Segment:
         self.ids, self.origins = segment_files.read_ids(root, info)
         self.order = np.argsort(self.origins, kind="stable").astype(np.uint32)
         self._sorted: NDArray[np.uint64] = self.origins[self.order]
-        self.image = segment_files.read_vectors(root, info)
+        self.vectors = segment_files.read_vectors(root, info)
         self._norms: NDArray[np.float64] | None = None  # Set once, under self._lock.
         self._lock = threading.Lock()
 
@@ -84,7 +83,7 @@ class Segment:
                 norms = np.empty(len(self), np.float64)
                 for start in range(0, len(self), _NORM_ROWS):
                     stop = min(len(self), start + _NORM_ROWS)
-                    norms[start:stop] = row_norms(self.image.part(start, stop))
+                    norms[start:stop] = row_norms(self.vectors[start:stop])
                 self._norms = norms
             return self._norms
 
@@ -94,7 +93,7 @@ class Segment:
         return {
             "codes": self.codes.nbytes + self.factors.nbytes,
             "refine": 0 if self.refine is None else self.refine.nbytes,
-            "pages": self.image.memory.nbytes,
+            "vectors": self.vectors.nbytes,
             "ids": self.ids.nbytes,
             "origins": self.origins.nbytes + self._sorted.nbytes + self.order.nbytes,
             "norms": 0 if norms is None else norms.nbytes,
@@ -156,10 +155,7 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedRows:
-    """A segment's slots as ``index.rows.Run``: vectors are copied out of the pages as asked.
-
-    ``packed``: a bit for each slot that may match.
-    """
+    """A segment's slots as ``index.rows.Run``; ``packed``: a bit for each that may match."""
 
     first: int
     segment: Segment
@@ -167,45 +163,40 @@ class SealedRows:
 
     @property
     def dim(self) -> int:
-        return self.segment.image.geometry.dim
+        return int(self.segment.vectors.shape[1])
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return self.segment.image.view.dtype
+        return self.segment.vectors.dtype
 
     def __len__(self) -> int:
         return len(self.segment)
 
-    @property
-    def pages(self) -> Pages:
-        shape = self.segment.image.geometry
-        size = self.dtype.itemsize
-        items = self.segment.image.memory.view(self.dtype)
-        page = shape.per_page, shape.page_bytes // size, PAGE.itemsize // size
-        return Pages(items=items, shape=page)
-
-    def masked(self, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    def part(self, start: int, stop: int) -> Rows:
         skipped = start & 7
         bits = np.unpackbits(
             self.packed[start >> 3 : (stop + 7) >> 3],
             count=skipped + stop - start,
             bitorder="little",
         )
-        return self.segment.norms[start:stop], bits[skipped:]
-
-    def part(self, start: int, stop: int) -> Rows:
-        norms, mask = self.masked(start, stop)
-        vectors = self.segment.image.part(start, stop)
-        return Rows(first=self.first + start, vectors=vectors, norms=norms, mask=mask)
+        return Rows(
+            first=self.first + start,
+            vectors=self.segment.vectors[start:stop],
+            norms=self.segment.norms[start:stop],
+            mask=bits[skipped:],
+        )
 
     def matching_count(self) -> int:
         return count_bits(self.packed)
 
     def pick(self, row_of: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        return as_float32(self.segment.image.gather(row_of)), np.arange(len(row_of))
+        vectors = self.segment.vectors
+        if vectors.dtype == np.float32:
+            return vectors, row_of
+        return as_float32(vectors[row_of]), np.arange(len(row_of))
 
     def norms_of(self, row_of: NDArray[np.int64]) -> NDArray[np.float64]:
-        return row_norms(self.segment.image.gather(row_of))
+        return row_norms(self.segment.vectors[row_of])
 
 
 def full_mask(count: int) -> NDArray[np.uint8]:

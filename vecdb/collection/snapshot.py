@@ -161,7 +161,7 @@ class Snapshot:
             if part == len(self.segments):
                 vectors[at] = self.tail.vectors_of(slots)
             else:
-                vectors[at] = self.segments[part].segment.image.gather(slots)
+                vectors[at] = self.segments[part].segment.vectors[slots]
         return vectors
 
     def origins_of(self, places: NDArray[np.int64]) -> NDArray[np.uint64]:

@@ -16,18 +16,6 @@ from ..kernels.exact import score_pairs
 _NORM_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pages:
-    """Rows that lie on pages, one page after the other.
-
-    - ``items``: the numbers of all pages, heads included: 1-D, of the vectors' dtype
-    - ``shape``: rows on a page, items from one page to the next, items before its first row
-    """
-
-    items: NDArray[Any]
-    shape: tuple[int, int, int]
-
-
 class Run(Protocol):
     """Consecutive slots ``first`` .. ``first + len``, wherever their vectors lie."""
 
@@ -37,17 +25,11 @@ class Run(Protocol):
     def dim(self) -> int: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
-    @property
-    def pages(self) -> Pages | None:
-        """Where its rows lie, if not in one array: ``part`` copies them."""
 
     def __len__(self) -> int: ...
 
     def part(self, start: int, stop: int) -> Rows:
         """Rows ``start`` .. ``stop``, contiguous."""
-
-    def masked(self, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-        """Norms and mask of those rows."""
 
     def matching_count(self) -> int:
         """How many rows may match."""
@@ -84,13 +66,6 @@ class Rows:
     @property
     def dtype(self) -> np.dtype[Any]:
         return self.vectors.dtype
-
-    @property
-    def pages(self) -> Pages | None:
-        return None
-
-    def masked(self, start: int, stop: int) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-        return self.norms[start:stop], self.mask[start:stop]
 
     def part(self, start: int, stop: int) -> Rows:
         return Rows(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..deadline import Deadline
 from ..kernels import topk
-from ..kernels.distance import dot_block, dot_paged, dot_rows, l2_paged, l2_rows
+from ..kernels.distance import dot_block, dot_rows, l2_rows
 from .rows import Rows, Run, as_float32, split_rows
 from .share import share
 
@@ -118,9 +118,7 @@ class _Scanner:
         self._queries = queries
         self._floors = floors
         self._form, self._errors = queries.form, queries.errors
-        squared = queries.metric == "l2"
-        self._score_rows = l2_rows if squared else dot_rows
-        self._score_paged = l2_paged if squared else dot_paged
+        self._score_rows = l2_rows if queries.metric == "l2" else dot_rows
         self._dim = queries.vectors.shape[1]
         self._scores = np.empty((1, 0), np.float32)
         self._wide = np.empty((0, self._dim), np.float32)
@@ -130,33 +128,17 @@ class _Scanner:
             self._padded[: len(queries)] = queries.vectors
         self.found = _Found.nothing(len(queries), k)
 
-    def take(self, run: Run, start: int, stop: int) -> bool:
+    def take(self, tile: Rows) -> bool:
         """Go through a tile; whether there is a query left to go on for."""
-        if self._scores.shape[1] < stop - start:
-            self._scores = np.empty((len(self._padded), stop - start), np.float32)
-        pages = run.pages
-        if pages is not None and self._queries.alone and run.dtype != np.float16:
-            norms, mask = run.masked(start, stop)
-            scores = self._scores[0, : stop - start]
-            self._score_paged(self._padded[0], pages.items, pages.shape, start, mask, scores)
-            return self._collect(run.first + start, norms, mask, _NO_INDEX)
-        tile = run.part(start, stop)
         dense, index = self._dense(tile)
         if len(dense) == 0:
             return True
+        if self._scores.shape[1] < len(dense):
+            self._scores = np.empty((len(self._padded), len(dense)), np.float32)
         if self._queries.alone:
             self._score_rows(self._padded[0], dense.vectors, dense.mask, self._scores[0])
         else:
             dot_block(self._padded, dense.vectors, self._scores)
-        return self._collect(tile.first, dense.norms, dense.mask, index)
-
-    def _collect(
-        self,
-        first: int,
-        norms: NDArray[np.float64],
-        mask: NDArray[np.uint8],
-        index: NDArray[np.int64],
-    ) -> bool:
         found = self.found
         left = topk.collect_candidates(
             self._form,
@@ -164,9 +146,9 @@ class _Scanner:
             self._queries.norms,
             self._floors,
             self._scores,
-            norms,
-            mask,
-            first,
+            dense.norms,
+            dense.mask,
+            tile.first,
             index,
             found.heaps,
             found.sizes,
@@ -228,7 +210,7 @@ def find_candidates(
                 run, start, stop = tiles.popleft()
             except IndexError:
                 break
-            going_on = scanner.take(run, start, stop)
+            going_on = scanner.take(run.part(start, stop))
         return scanner.found
 
     tiles = list(split_rows(rows, _tile_rows(queries, rows[0])))

@@ -337,7 +337,8 @@ def _muls(group: Sequence[CodedRun], places: NDArray[np.int64]) -> NDArray[np.fl
     """The factor ``mul`` of each of ``places``."""
     if len(group) == 1:
         slots = places - group[0].first
-        return group[0].factors[slots >> 3, 1, slots & 7]
+        alone: NDArray[np.float32] = group[0].factors[slots >> 3, 1, slots & 7]
+        return alone
     firsts = np.array([run.first for run in group], np.int64)
     run_of = np.searchsorted(firsts, places, side="right") - 1
     muls = np.empty(len(places), np.float32)

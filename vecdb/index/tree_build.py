@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels.halving import halve_runs
 from .tree import Tree
 from .tree_split import Children, Splitter
 
@@ -57,7 +58,7 @@ def build_tree(
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="vecdb-tree") as pool:
         try:
             tree = _grow(splitter, order, pool, tell)
-            _halve_leaves(splitter, tree, order, page_rows, pool, tell)
+            _halve_leaves(vectors, tree, order, page_rows, pool, tell)
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -123,12 +124,9 @@ class _Nodes:
         self.n_child += [0] * count
         self._parts.append(children)
 
-    def centroids(self) -> NDArray[np.float32]:
-        return np.concatenate([part.centroids for part in self._parts])
-
     def tree(self) -> Tree:
         return Tree(
-            centroids=self.centroids(),
+            centroids=np.concatenate([part.centroids for part in self._parts]),
             lo=np.array(self.lo, np.uint32),
             hi=np.array(self.hi, np.uint32),
             first_child=np.array(self.first_child, np.int32),
@@ -155,27 +153,26 @@ def _grow(
     start = 0
     while start < len(nodes.lo):
         level = range(start, len(nodes.lo))
-        centroids = nodes.centroids()
-        work = {}
-        for node in level:
-            rows = order[nodes.lo[node] : nodes.hi[node]]
-            if len(rows) > splitter.leaf:
-                work[node] = (rows, node, centroids[node - 1] if node > start else None)
+        rows_of = {node: order[nodes.lo[node] : nodes.hi[node]] for node in level}
         tasks = {
-            node: pool.submit(splitter.split, *given)
-            for node, given in work.items()
-            if len(given[0]) <= large
+            node: pool.submit(splitter.split, rows, node)
+            for node, rows in rows_of.items()
+            if splitter.leaf < len(rows) <= large
         }
-        for node, given in work.items():
-            task = tasks.get(node)
-            nodes.adopt(node, task.result() if task else splitter.split(*given, run_together))
-            tell.split(len(given[0]), nodes.level[node])
+        for node, rows in rows_of.items():
+            if len(rows) <= splitter.leaf:
+                continue
+            if node in tasks:
+                nodes.adopt(node, tasks[node].result())
+            else:
+                nodes.adopt(node, splitter.split(rows, node, run_together))
+            tell.split(len(rows), nodes.level[node])
         start = level.stop
     return nodes.tree()
 
 
 def _halve_leaves(
-    splitter: Splitter,
+    vectors: NDArray[np.float32],
     tree: Tree,
     order: NDArray[np.int64],
     page_rows: int,
@@ -189,10 +186,17 @@ def _halve_leaves(
     for first, last in _runs(edges, _TASK_ROWS):
         rows = order[edges[first] : edges[last]]
         cuts = edges[first : last + 1] - edges[first]
-        tasks.append((first, last, pool.submit(splitter.halve, rows, cuts, page_rows)))
+        tasks.append((first, last, pool.submit(_halve, vectors, rows, cuts, page_rows)))
     for first, last, task in tasks:
         task.result()
         tell.halved(np.diff(edges[first : last + 1]), tree.level[leaves[first:last]])
+
+
+def _halve(
+    vectors: NDArray[np.float32], rows: NDArray[np.int64], edges: NDArray[np.int64], unit: int
+) -> None:
+    block = np.empty((int(np.diff(edges).max()), vectors.shape[1]), np.float32)
+    halve_runs(vectors, rows, edges, unit, block)
 
 
 def _runs(edges: NDArray[np.int64], rows: int) -> Iterator[tuple[int, int]]:

@@ -12,8 +12,8 @@ Two blocks (16 codes) and one or four queries make a step, ``_estimate_pair``. S
   four queries, 1.2 times for one;
 - from popcounts of 8 words anywhere else.
 
-Each query has a heap of ``heaps``. Blocks must come in ascending order: a code never replaces an
-equal one, so the smaller slot stays.
+Hits go to ``heaps``. Blocks must come in ascending order: a code never replaces an equal one, so
+the smaller slot stays.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from . import instructions as emit
-from .heaps import push_best
+from .heaps import Bundle, limit_of, make_newcomers, settle_all, take_hits
 from .instructions import F32, I16, I64, intrinsic, ir
 from .mismatches import sum_by_popcounts, sum_by_tables
 
@@ -40,8 +40,6 @@ INDEX = types.Array(types.int64, 1, "C", readonly=True)
 NUMBERS = types.Array(types.float32, 1, "C", readonly=True)
 
 _LANES, _FLOATS = ir.VectorType(F32, 8), ir.VectorType(F32, 16)
-
-Bundle = tuple[NDArray[Any], ...]
 
 # ------------------------------------------------------------------------------------- the step
 
@@ -63,9 +61,9 @@ def _estimate_pair(
     - ``blocks``: the two, and two that will come later, for which memory is asked
     - ``operand``: tables [words, 4, group, 64] or planes [words, 4, group, 8], in bytes
     - ``terms``: [3 * group] deltas, constants, limits; ``half``: 7.5 * padded
-    - ``out``: [group, 16], gets e
+    - ``out``: [group, 16], gets e; -inf for nan
 
-    Bit 16 q + i of the result: e of code i is above the limit of query q, or one of them is nan.
+    Bit 16 q + i of the result: e of code i is above the limit of query q, or the limit is nan.
     """
     queries = group.count
 
@@ -89,6 +87,7 @@ def _estimate_pair(
             emit.shuffle(builder, pair, range(16)) for pair in zip(first, second, strict=True)
         )
         whole = emit.spread(builder, arguments[6], _FLOATS)
+        least = emit.splat(_FLOATS, float("-inf"))
         hits = I64(0)
         for q in range(queries):
             delta, constant, limit = (
@@ -97,6 +96,8 @@ def _estimate_pair(
             )
             product = builder.fmul(delta, builder.fsub(whole, builder.sitofp(sums[q], _FLOATS)))
             e = builder.fadd(builder.fadd(add, builder.fmul(mul, product)), constant)
+            number = builder.fcmp_ordered(">", e, least)
+            e = builder.select(number, e, least)
             emit.store(builder, out_, I64(64 * q), e)
             above = builder.bitcast(builder.fcmp_unordered(">", e, limit), I16)
             hits = builder.or_(hits, builder.shl(builder.zext(above, I64), I64(16 * q)))
@@ -194,9 +195,8 @@ def _prepare(
         _fill_operand(planes4, q, operand[first * size : (first + width) * size], width, at)
         terms[3 * first + at] = delta[q]
         terms[3 * first + width + at] = constant[q]
-        # Whatever is compared with nan counts as above: so all are until the heap is full.
-        full = sizes[q] == heap_e.shape[1]
-        terms[3 * first + 2 * width + at] = heap_e[q, 0] if full else np.float32(np.nan)
+        limit = limit_of(heap_e[q], sizes[q], np.float32(np.nan))
+        terms[3 * first + 2 * width + at] = limit
     return operand, terms
 
 
@@ -211,14 +211,14 @@ def _scan_group(
     listed: Bundle,
     query: Bundle,
     half: np.float32,
-    heaps: Bundle,
+    kept: Bundle,
+    newcomers: Bundle,
     out: NDArray[np.float32],
 ) -> None:
-    """Up to ``len(group)`` queries (as many as there are heaps) over an even number of blocks."""
+    """The queries of a group over an even number of blocks."""
     blocks, masks = listed
     operand, terms = query
-    heap_e, heap_slot, sizes = heaps
-    queries, k = heap_e.shape
+    limits = terms[2 * len(group) :]
     last = blocks.shape[0] - 2
     ahead = max(1, emit.PREFETCH_BYTES // (128 * (codes.shape[1] + 1))) * 2
     for i in range(0, last + 1, 2):
@@ -227,22 +227,13 @@ def _scan_group(
         hits = _estimate_pair(group, codes, fac, pair, operand, terms, half, out)
         live = np.uint64(masks[i]) | np.uint64(masks[i + 1]) << np.uint64(8)
         hits &= live * np.uint64(0x0001000100010001)
-        if hits == 0:
-            continue
-        for q in range(queries):
-            bits = hits >> np.uint64(16 * q) & np.uint64(0xFFFF)
-            lane = 0
-            while bits != 0:
-                if bits & np.uint64(1):
-                    e = out[q, lane]
-                    if np.isnan(e):
-                        e = np.float32(-np.inf)
-                    slot = 8 * pair[lane // 8] + lane % 8
-                    sizes[q] = push_best(heap_e, heap_slot, q, sizes[q], e, slot)
-                bits >>= np.uint64(1)
-                lane += 1
-            if sizes[q] == k:
-                terms[2 * len(group) + q] = heap_e[q, 0]
+        if hits != 0:
+            take_hits(hits, 16, out, (pair[0], pair[1]), kept, newcomers, limits)
+
+
+@njit(nogil=True, cache=True)
+def _part(some: Bundle, begin: int, end: int) -> Bundle:
+    return (some[0][begin:end], some[1][begin:end], some[2][begin:end])
 
 
 @njit(nogil=True, cache=True)
@@ -253,30 +244,30 @@ def _scan_tile(
     count: int,
     query: Bundle,
     half: np.float32,
-    heaps: Bundle,
+    kept: Bundle,
+    newcomers: Bundle,
     out: NDArray[np.float32],
 ) -> None:
     """All queries over the first ``count`` blocks of a list that has room for one more."""
     blocks, masks = listed
     operand, terms = query
-    heap_e, heap_slot, sizes = heaps
     if count % 2:
         blocks[count], masks[count] = blocks[count - 1], 0
         count += 1
-    queries = heap_e.shape[0]
+    queries = kept[2].shape[0]
     grouped = _count_grouped(queries)
     size = operand.shape[0] // max(grouped, queries)
     some = (blocks[:count], masks[:count])
     for q in range(0, grouped, GROUP):
         end = q + GROUP
         asked = (operand[q * size : end * size], terms[3 * q : 3 * end])
-        found = (heap_e[q:end], heap_slot[q:end], sizes[q:end])
-        _scan_group((0, 0, 0, 0), codes, fac, some, asked, half, found, out)
+        had, new = _part(kept, q, end), _part(newcomers, q, end)
+        _scan_group((0, 0, 0, 0), codes, fac, some, asked, half, had, new, out)
     for q in range(grouped, queries):
         end = q + 1
         asked = (operand[q * size : end * size], terms[3 * q : 3 * end])
-        found = (heap_e[q:end], heap_slot[q:end], sizes[q:end])
-        _scan_group((0,), codes, fac, some, asked, half, found, out)
+        had, new = _part(kept, q, end), _part(newcomers, q, end)
+        _scan_group((0,), codes, fac, some, asked, half, had, new, out)
 
 
 @njit(nogil=True, cache=True)
@@ -319,6 +310,8 @@ def _scan(
     query = _prepare(planes4, delta, constant, heap_e, sizes)
     some, live = _make_list(codes.shape[1], planes4.shape[2])
     out = np.empty((GROUP, 16), np.float32)
+    kept = (heap_e, heap_slot, sizes)
+    newcomers = make_newcomers(heap_e)
     at = begin
     while at < end:
         count = 0
@@ -330,8 +323,8 @@ def _scan(
             live[count] = masks[at]
             count += masks[at] != 0
             at += 1
-        found = (heap_e, heap_slot, sizes)
-        _scan_tile(codes, fac, (some, live), count, query, half, found, out)
+        _scan_tile(codes, fac, (some, live), count, query, half, kept, newcomers, out)
+    settle_all(kept, newcomers, np.empty(sizes.shape[0], np.float32))
 
 
 _EVERY_BLOCK = np.empty(0, np.int64)

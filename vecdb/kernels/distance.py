@@ -18,9 +18,7 @@ VECTOR = types.Array(types.float32, 1, "C", readonly=True)  # takes writable arr
 MATRIX = types.Array(types.float32, 2, "C", readonly=True)
 BYTE_MATRIX = types.Array(types.uint8, 2, "C", readonly=True)
 HALVES = types.Array(types.uint16, 1, "C", readonly=True)
-BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 MASK = types.Array(types.uint8, 1, "C", readonly=True)
-PAGES = types.UniTuple(types.int64, 3)  # type: ignore[no-untyped-call]
 
 _ROW_KERNELS = [
     types.void(VECTOR, MATRIX, MASK, types.float32[::1]),
@@ -67,65 +65,6 @@ def l2_rows(
         total = np.float32(0.0)
         for j in range(dim):
             gap = np.float32(rows[i, j]) - query[j]
-            total += gap * gap
-        out[i] = -total
-
-
-_PAGED_KERNELS = [
-    types.void(VECTOR, VECTOR, PAGES, types.int64, MASK, types.float32[::1]),
-    types.void(VECTOR, BYTES, PAGES, types.int64, MASK, types.float32[::1]),
-]
-
-
-@njit(_PAGED_KERNELS, nogil=True, cache=True, fastmath=REASSOCIATE)
-def dot_paged(
-    query: NDArray[np.float32],
-    items: NDArray[Any],
-    pages: tuple[int, int, int],
-    first: int,
-    mask: NDArray[np.uint8],
-    out: NDArray[np.float32],
-) -> None:
-    """``dot_rows`` of the rows from ``first`` on, where they lie on pages.
-
-    ``pages``: rows on a page, items from one page to the next, items before a page's first row
-    """
-    dim = query.shape[0]
-    per_page, stride, head = pages
-    for i in range(mask.shape[0]):
-        if mask[i] == 0:
-            out[i] = -np.inf
-            continue
-        row = first + i
-        # Unsigned: an index that might be negative is not vectorised.
-        start = np.uint64(row // per_page * stride + head + row % per_page * dim)
-        total = np.float32(0.0)
-        for j in range(dim):
-            total += np.float32(items[start + np.uint64(j)]) * query[j]
-        out[i] = total
-
-
-@njit(_PAGED_KERNELS, nogil=True, cache=True, fastmath=REASSOCIATE)
-def l2_paged(
-    query: NDArray[np.float32],
-    items: NDArray[Any],
-    pages: tuple[int, int, int],
-    first: int,
-    mask: NDArray[np.uint8],
-    out: NDArray[np.float32],
-) -> None:
-    """``l2_rows`` of the rows from ``first`` on, where they lie on pages."""
-    dim = query.shape[0]
-    per_page, stride, head = pages
-    for i in range(mask.shape[0]):
-        if mask[i] == 0:
-            out[i] = -np.inf
-            continue
-        row = first + i
-        start = np.uint64(row // per_page * stride + head + row % per_page * dim)
-        total = np.float32(0.0)
-        for j in range(dim):
-            gap = np.float32(items[start + np.uint64(j)]) - query[j]
             total += gap * gap
         out[i] = -total
 

@@ -1,7 +1,7 @@
 """The scan by Hamming distance: which codes differ from a query's signs in the fewest bits?
 
-Three times as fast as ``codes`` for batches, and coarser. Heaps are those of ``heaps``, and hold
-distances with a minus, so that higher is better. Blocks must come in ascending order.
+Three times as fast as ``codes`` for batches, and coarser. Hits go to ``heaps`` as distances
+with a minus, so that higher is better. Blocks must come in ascending order.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numpy.typing import NDArray
 
 from . import instructions as emit
-from .heaps import push_best
+from .heaps import Bundle, limit_of, make_newcomers, settle_all, take_hits
 from .instructions import I8, I32, I64, WORDS, intrinsic, ir
 
 GROUP = 8  # queries that go through a block together
@@ -27,8 +27,6 @@ SIGNS = types.Array(types.uint64, 2, "C", readonly=True)
 _COUNTS = ir.VectorType(I32, 8)
 _FARTHEST = np.int32(-(2**31))
 
-Bundle = tuple[NDArray[Any], ...]
-
 
 @intrinsic
 def _compare_block(
@@ -36,14 +34,14 @@ def _compare_block(
     group: Any,
     codes: Any,
     block: Any,
-    later: Any,
     signs: Any,
     limits: Any,
     out: Any,
 ) -> Any:
     """Distances of the 8 codes of a block from ``len(group)`` queries, with a minus.
 
-    - ``later``: a block that will come later, for which memory is asked
+    Asking for memory ahead, as ``codes`` does, only costs here: 4.6 ms instead of 3.2 for 1M x 768.
+
     - ``signs``: [words * group]; ``limits``: [group]; ``out``: [group, 8], gets the distances
 
     Bit 8 q + i of the result: code i is above the limit of query q.
@@ -52,15 +50,14 @@ def _compare_block(
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         codes_, signs_, limits_, out_ = (
-            emit.data(context, builder, signature.args[i], arguments[i]) for i in (1, 4, 5, 6)
+            emit.data(context, builder, signature.args[i], arguments[i]) for i in (1, 3, 4, 5)
         )
         words = emit.extent(context, builder, codes, arguments[1], 1)
-        row, ahead = (builder.mul(builder.mul(b, words), I64(64)) for b in arguments[2:4])
+        row = builder.mul(builder.mul(arguments[2], words), I64(64))
         counts = emit.sums(builder, WORDS, queries)
         with cgutils.for_range(builder, words) as loop:
             byte = builder.mul(loop.index, I64(64))
             line = emit.load(builder, codes_, builder.add(row, byte), WORDS)
-            emit.prefetch(builder, codes_, builder.add(ahead, byte))
             base = builder.mul(loop.index, I64(8 * queries))
             for q, count in enumerate(counts):
                 word = emit.load(builder, signs_, builder.add(base, I64(8 * q)), I64)
@@ -75,7 +72,7 @@ def _compare_block(
             hits = builder.or_(hits, builder.shl(builder.zext(above, I64), I64(8 * q)))
         return hits
 
-    return types.uint64(group, codes, types.int64, types.int64, signs, limits, out), lower
+    return types.uint64(group, codes, types.int64, signs, limits, out), lower
 
 
 @njit(nogil=True, cache=True)
@@ -86,34 +83,20 @@ def _scan_group(
     begin: int,
     end: int,
     query: Bundle,
-    heaps: Bundle,
+    kept: Bundle,
+    newcomers: Bundle,
     out: NDArray[np.int32],
 ) -> None:
-    """Up to ``len(group)`` queries (as many as there are heaps) over a run of blocks."""
+    """The queries of a group over a run of blocks."""
     signs, limits = query
-    heap_d, heap_slot, sizes = heaps
-    queries, k = heap_d.shape
-    ahead = max(1, emit.PREFETCH_BYTES // (64 * codes.shape[1]))
     for block in range(begin, end):
         live = mask[block]
         if live == 0:
             continue
-        hits = _compare_block(group, codes, block, block + ahead, signs, limits, out)
+        hits = _compare_block(group, codes, block, signs, limits, out)
         hits &= np.uint64(live) * np.uint64(0x0101010101010101)
-        if hits == 0:
-            continue
-        for q in range(queries):
-            bits = hits >> np.uint64(8 * q) & np.uint64(0xFF)
-            lane = 0
-            while bits != 0:
-                if bits & np.uint64(1):
-                    slot = 8 * block + lane
-                    d = out[q, lane]
-                    sizes[q] = push_best(heap_d, heap_slot, q, sizes[q], d, slot)
-                bits >>= np.uint64(1)
-                lane += 1
-            if sizes[q] == k:
-                limits[q] = heap_d[q, 0]
+        if hits != 0:
+            take_hits(hits, 8, out, (block, block), kept, newcomers, limits)
 
 
 @njit(nogil=True, cache=True)
@@ -137,7 +120,7 @@ def _prepare(
         first = words * (q - q % width) + q % width
         for w in range(words):
             asked[first + width * w] = signs[w, q]
-        limits[q] = heap_d[q, 0] if sizes[q] == heap_d.shape[1] else _FARTHEST
+        limits[q] = limit_of(heap_d[q], sizes[q], _FARTHEST)
     return asked, limits
 
 
@@ -171,16 +154,20 @@ def scan_hamming(
     asked, limits = _prepare(signs, heap_d, sizes)
     grouped = _count_grouped(queries)
     out = np.empty((GROUP, 8), np.int32)
+    newcomers = make_newcomers(heap_d)
     room = max(1, TILE_BYTES // (64 * words))
     for begin in range(first_block, end_block, room):
         end = min(begin + room, end_block)
         for q in range(0, grouped, GROUP):
             stop = q + GROUP
             query = (asked[words * q : words * stop], limits[q:stop])
-            heaps = (heap_d[q:stop], heap_slot[q:stop], sizes[q:stop])
-            _scan_group((0, 0, 0, 0, 0, 0, 0, 0), codes, mask, begin, end, query, heaps, out)
+            kept = (heap_d[q:stop], heap_slot[q:stop], sizes[q:stop])
+            new = (newcomers[0][q:stop], newcomers[1][q:stop], newcomers[2][q:stop])
+            _scan_group((0, 0, 0, 0, 0, 0, 0, 0), codes, mask, begin, end, query, kept, new, out)
         for q in range(grouped, queries):
             stop = q + 1
             query = (asked[words * q : words * stop], limits[q:stop])
-            heaps = (heap_d[q:stop], heap_slot[q:stop], sizes[q:stop])
-            _scan_group((0,), codes, mask, begin, end, query, heaps, out)
+            kept = (heap_d[q:stop], heap_slot[q:stop], sizes[q:stop])
+            new = (newcomers[0][q:stop], newcomers[1][q:stop], newcomers[2][q:stop])
+            _scan_group((0,), codes, mask, begin, end, query, kept, new, out)
+    settle_all((heap_d, heap_slot, sizes), newcomers, limits)

@@ -1,9 +1,10 @@
-"""The best of many (value, slot) pairs that come by ascending slot: by value, and first come.
+"""The k best of many (value, slot) pairs that come by ascending slot: by value, then first come.
 
-``values``, ``slots`` [queries, k] and ``sizes`` [queries] hold what was kept so far, by ascending
-slot. Newcomers above a query's limit gather beside them; when there are as many, the k-th best of
-all is found, becomes the limit, and the others are dropped. That takes 20 ns a newcomer whatever k;
-a heap took 90 for k = 650 and 120 for k = 5,000.
+What is kept of a query is a row of ``values`` and ``slots`` [queries, k], by ascending slot, and
+the number of its pairs in ``sizes``. Newcomers above the limit gather beside it; when there are as
+many, the k-th best of all is found and becomes the limit, and what is worse is dropped. So a
+newcomer costs the same whatever k; in a heap of 5,000, where each goes its way alone, it cost 5
+times as much.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from typing import Any
 
 import numpy as np
 from numba import njit, types
-from numba.core import cgutils
 from numpy.typing import NDArray
 
-from .instructions import I64, intrinsic, ir
+from .instructions import intrinsic, ir
 
-_LEAST = 64  # newcomers that gather at least
+_GATHERED_MIN = 64
+_AT_ONCE = 16  # newcomers of one query in one step of a scan
 
 Bundle = tuple[NDArray[Any], ...]
 
 
 @intrinsic
 def _lowest_bit(typing_context: Any, bits: Any) -> Any:
-    """The place of the lowest set bit; one is set."""
+    """The place of the lowest bit that is set; one is."""
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
@@ -33,14 +34,21 @@ def _lowest_bit(typing_context: Any, bits: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def make_newcomers(values: NDArray[Any], places: int) -> Bundle:
-    """Values, slots and counts of newcomers, as ``take_hits`` wants them, for some queries."""
-    room = max(_LEAST, values.shape[1]) + 16
+def make_newcomers(values: NDArray[Any]) -> Bundle:
+    """Room for the newcomers of each row of ``values``: values, slots, and how many there are."""
+    queries, k = values.shape
+    room = max(_GATHERED_MIN, k) + _AT_ONCE
     return (
-        np.empty((places, room), values.dtype),
-        np.empty((places, room), np.int64),
-        np.zeros(places, np.int64),
+        np.empty((queries, room), values.dtype),
+        np.empty((queries, room), np.int64),
+        np.zeros(queries, np.int64),
     )
+
+
+@njit(nogil=True, cache=True)
+def limit_of(values: NDArray[Any], size: int, none: Any) -> Any:
+    """What a value has to exceed to be kept in a row; ``none`` if there is room."""
+    return values.min() if size == values.shape[0] else none
 
 
 @njit(nogil=True, cache=True)
@@ -49,7 +57,7 @@ def _kth_best(pool: NDArray[Any], spare: NDArray[Any], count: int, k: int) -> An
     while True:
         a, b, c = pool[count // 4], pool[count // 2], pool[count - 1 - count // 4]
         pivot = max(min(a, b), min(max(a, b), c))
-        above = below = 0
+        above, below = 0, 0
         for i in range(count):
             value = pool[i]
             pool[above] = value
@@ -67,58 +75,96 @@ def _kth_best(pool: NDArray[Any], spare: NDArray[Any], count: int, k: int) -> An
 
 
 @njit(nogil=True, cache=True)
-def _keep_above(
-    values: NDArray[Any],
-    slots: NDArray[np.int64],
-    count: int,
-    least: Any,
-    ties: int,
-    to: tuple[Any, ...],
-    size: int,
-) -> tuple[int, int]:
-    """Append the pairs above ``least``, and the first ``ties`` equal to it; size and ties left."""
-    to_values, to_slots = to
+def _keep(
+    pairs: tuple[Any, ...], count: int, limit: Any, ties: Any, own: tuple[Any, ...], found: int
+) -> tuple[Any, Any]:
+    """Append pairs above the limit, and the first ``ties`` that equal it, to the ``found`` ones.
+
+    How many are there now, and how many ties may follow. The room is no larger than needed.
+    """
     for i in range(count):
-        value, slot = values[i], slots[i]
-        tie = (value == least) & (ties > 0)
-        if size < to_values.shape[0]:
-            to_values[size], to_slots[size] = value, slot
-        size += (value > least) | tie
+        if found == own[0].shape[0]:
+            break
+        value, slot = pairs[0][i], pairs[1][i]
+        tie = (value == limit) & (ties > 0)
+        own[0][found], own[1][found] = value, slot
+        found += (value > limit) | tie
         ties -= tie
-    return size, ties
+    return found, ties
 
 
 @njit(nogil=True, cache=True)
-def _settle(row: int, heaps: Bundle, newcomers: Bundle) -> None:
+def _settle(row: Any, kept: Bundle, newcomers: Bundle, limits: NDArray[Any]) -> None:
     """Let the newcomers of a query join what is kept of it."""
-    values, slots, sizes = heaps
+    values, slots, sizes = kept
     new_values, new_slots, counts = newcomers
     k, size, count = values.shape[1], sizes[row], counts[row]
     counts[row] = 0
-    if size + count <= k:
+    if size + count < k:
         values[row, size : size + count] = new_values[row, :count]
         slots[row, size : size + count] = new_slots[row, :count]
         sizes[row] = size + count
         return
-    pool = np.concatenate((values[row, :size], new_values[row, :count]))
-    spare = pool.copy()
-    least = _kth_best(spare, np.empty_like(pool), size + count, k)
-    ties = k - np.sum(pool > least)
-    to = (values[row], slots[row])
-    size, ties = _keep_above(values[row], slots[row], size, least, ties, to, 0)
-    _keep_above(new_values[row], new_slots[row], count, least, ties, to, size)
+    pool = np.empty(size + count, values.dtype)
+    pool[:size] = values[row, :size]
+    pool[size:] = new_values[row, :count]
+    limit = _kth_best(pool, np.empty_like(pool), size + count, k)
+    above = np.sum(values[row, :size] > limit) + np.sum(new_values[row, :count] > limit)
+    own = (values[row], slots[row])
+    found, ties = _keep(own, size, limit, k - above, own, 0)
+    _keep((new_values[row], new_slots[row]), count, limit, ties, own, found)
     sizes[row] = k
+    limits[row] = limit
 
 
 @njit(nogil=True, cache=True)
-def settle_all(heaps: Bundle, newcomers: Bundle) -> None:
-    """The end of a call: what is kept is all there is."""
-    for row in range(heaps[2].shape[0]):
+def settle_all(kept: Bundle, newcomers: Bundle, limits: NDArray[Any]) -> None:
+    """The end of a call: nothing stays beside what is kept."""
+    for row in range(newcomers[2].shape[0]):
         if newcomers[2][row] > 0:
-            _settle(row, heaps, newcomers)
+            _settle(row, kept, newcomers, limits)
 
 
 @njit(nogil=True, cache=True)
-def limit_of(values: NDArray[Any], slots: NDArray[np.int64], sizes: NDArray[np.int64], row: int, none: Any) -> Any:
-    """What a value has to exceed to be kept; ``none`` while there is room."""
-    return values[row].min() if sizes[row] == values.shape[1] else none
+def take_hits(
+    hits: np.uint64,
+    lanes: int,
+    found: NDArray[Any],
+    blocks: tuple[int, int],
+    kept: Bundle,
+    newcomers: Bundle,
+    limits: NDArray[Any],
+) -> None:
+    """Gather values that are above their limits.
+
+    - ``hits``: bit ``lanes`` * q + i stands for ``found[q, i]``, code i of query q
+    - ``blocks``: of codes 0 to 7 and of those from 8 on
+    """
+    new_values, new_slots, counts = newcomers
+    while hits != 0:
+        bit = np.int64(_lowest_bit(hits))
+        hits &= hits - np.uint64(1)
+        q, lane = bit // lanes, bit % lanes
+        new_values[q, counts[q]] = found[q, lane]
+        new_slots[q, counts[q]] = 8 * blocks[lane // 8] + lane % 8
+        counts[q] += 1
+    for q in range(counts.shape[0]):
+        if counts[q] + _AT_ONCE > new_values.shape[1]:
+            _settle(q, kept, newcomers, limits)
+
+
+_SORT = [
+    types.void(types.float32[::1], types.int64[::1], types.int64),
+    types.void(types.int32[::1], types.int64[::1], types.int64),
+]
+
+
+@njit(_SORT, nogil=True, cache=True)
+def sort_heap(values: NDArray[Any], slots: NDArray[np.int64], size: int) -> None:
+    """Sort the ``size`` pairs of a row in place: best first, equal ones by slot.
+
+    They have to stand by ascending slot, as a scan leaves them.
+    """
+    order = np.argsort(-values[:size], kind="mergesort")
+    values[:size] = values[order]
+    slots[:size] = slots[order]

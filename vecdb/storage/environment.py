@@ -235,7 +235,10 @@ class Environment:
             if isinstance(refusal, DiskFull):
                 for place, make_room in enumerate(ways_out, 1):
                     if make_room(adds):
-                        return self._write_once(apply, ways_out[place:])
+                        try:
+                            return self._write_once(apply, ways_out[place:])
+                        finally:
+                            self._reserve.fill()  # before anybody else takes the room
             raise refusal from error
 
     def _commit(self, apply: Callable[[Transaction], T]) -> T:

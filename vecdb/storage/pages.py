@@ -165,76 +165,49 @@ class PageWriter:
         self._filled = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PageImage:
-    """All pages of a segment in memory, verified; read-only and safe for any thread.
-
-    ``view`` is [pages, per_page, dim] of the dtype; rows of the last page beyond ``count`` are
-    zeros.
-    """
-
-    geometry: PageGeometry
-    count: int
-    memory: NDArray[np.uint8]
-    view: NDArray[Any]
-
-    @property
-    def dim(self) -> int:
-        return self.geometry.dim
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.geometry.numpy_dtype
-
-    @property
-    def nbytes(self) -> int:
-        return self.memory.nbytes
-
-    def __len__(self) -> int:
-        return self.count
-
-    def gather(self, slots: NDArray[np.integer[Any]]) -> NDArray[Any]:
-        """The vectors of ``slots``, copied: [m, dim]."""
-        pages, rows = np.divmod(slots, self.geometry.per_page)
-        return self.view[pages, rows]
-
-    def part(self, start: int, stop: int) -> NDArray[Any]:
-        """The vectors of slots ``start`` to ``stop``, copied: [stop - start, dim]."""
-        per_page = self.geometry.per_page
-        first = start // per_page
-        pages = self.view[first : self.geometry.pages(stop)]
-        rows = np.ascontiguousarray(pages).reshape(-1, self.geometry.dim)
-        return rows[start - first * per_page : stop - first * per_page]
-
-
 def read_pages(
     path: Path,
     geometry: PageGeometry,
     segment: uuid.UUID,
     count: int,
     expected: FileSum | None = None,
-) -> PageImage:
-    """The file in memory, every page verified; ``DataCorruption`` names the first bad one."""
+) -> NDArray[Any]:
+    """All vectors in memory, read-only: [count, dim], without the pages' heads and gaps.
+
+    Every page is verified; ``DataCorruption`` names the first bad one. Gaps are left out because
+    reading past half a kilobyte of them, page after page, takes twice as long as reading on.
+    """
     size = geometry.page_bytes
-    memory = aligned_bytes(geometry.pages(count) * size)
-    step = max(1, READ_BYTES // size) * size
+    pages = geometry.pages(count)
+    vectors = aligned_bytes(count * geometry.row_bytes).view(geometry.numpy_dtype)
+    vectors = vectors.reshape(count, geometry.dim)
+    step = max(1, READ_BYTES // size)
+    memory = aligned_bytes(min(step, pages) * size)
     checksum = 0
     with StoredFile(path) as file:
-        for start in range(0, len(memory), step):  # verified while it is in the cache
-            part = memory[start : start + step]
-            file.read_into(part, start)
-            _verify(path, geometry, segment, count, part, start // size)
+        for start in range(0, pages, step):
+            part = memory[: min(step, pages - start) * size]
+            file.read_into(part, start * size)
+            _verify(path, geometry, segment, count, part, start)
             checksum = crc32c_of(_list_bytes(geometry.heads(part)), checksum)
-        file.expect_size(len(memory))
-    if expected is not None and expected != FileSum(len(memory), checksum):
+            rows = geometry.view(part).reshape(-1, geometry.dim)
+            first = start * geometry.per_page
+            last = min(count, first + len(rows))
+            vectors[first:last] = rows[: last - first]
+            if rows[last - first :].any():
+                raise damaged_part(
+                    path, (pages - 1) * size, "what stands behind the last vector is not zero"
+                )
+        file.expect_size(pages * size)
+    if expected is not None and expected != FileSum(pages * size, checksum):
         raise damaged_part(
             path,
             -1,
             f"it is not the file that was written: its pages make {checksum:#010x}, "
             f"expected {expected.crc32c:#010x}",
         )
-    memory.flags.writeable = False
-    return PageImage(geometry, count, memory, geometry.view(memory))
+    vectors.flags.writeable = False
+    return vectors
 
 
 def _verify(

@@ -36,7 +36,7 @@ from .columns import Column, column_fault, decode_column, encode_column
 from .files import NewFile, StoredFile, damaged_part, sync_directory
 from .format import ID_INT
 from .lmdb_errors import disk_full, has_no_room
-from .pages import PageGeometry, PageImage, PageWriter, read_pages
+from .pages import PageGeometry, PageWriter, read_pages
 from .records import Ids
 from .segment_ids import SegmentIds, decode_ids, encode_ids, texts_fault
 from .segment_info import SEGMENT_FILE, SegmentInfo
@@ -212,7 +212,8 @@ def page_geometry(info: SegmentInfo) -> PageGeometry:
     return PageGeometry(info.dim, info.dtype, info.page_bytes, info.per_page)
 
 
-def read_vectors(root: Path, info: SegmentInfo) -> PageImage:
+def read_vectors(root: Path, info: SegmentInfo) -> NDArray[Any]:
+    """[count, dim], read-only."""
     path = segment_folder(root, info.uuid) / PAGES_FILE
     return read_pages(path, page_geometry(info), info.uuid, info.count, info.files[PAGES_FILE])
 

@@ -26,9 +26,7 @@ class Transaction:
 
     __slots__ = ("_lmdb", "_tables", "adds", "changes", "tight")
 
-    def __init__(
-        self, transaction: Any, tables: Mapping[str, Any], *, tight: bool = False
-    ) -> None:
+    def __init__(self, transaction: Any, tables: Mapping[str, Any], *, tight: bool = False) -> None:
         self._lmdb = transaction
         self._tables = tables
         self.tight = tight
