@@ -11,24 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from .. import limits
 from ..deadline import Deadline
 from ..errors import InvalidArgument
-from ..filters import parse_filter
-from ..results import (
-    CollectionInfo,
-    Matches,
-    Records,
-    SealResult,
-    UploadReport,
-    WriteResult,
-)
+from ..results import CollectionInfo, Matches, Records, SealResult, UploadReport, WriteResult
 from ..schema import check_integer
-from ..storage.catalogue import CollectionRow
 from ..storage.records import id_keys, id_kind
 from . import reads, writes
-from .arguments import check_flag, check_key
+from .arguments import check_flag
 from .batch import check_ids, check_unique, digest, ids_bytes, make_batch
 from .columns import Payload, columns_of_rows
 from .conditions import parse_condition
-from .filtering import make_test, scan_matching
+from .deleting import delete_matching
 from .payload import encode_payload
 from .progress import ProgressLike, open_progress
 from .sealer import built_result
@@ -36,7 +27,7 @@ from .search import make_request, search
 from .sources import Source
 from .store import Store
 from .upload import Upload
-from .writes import Write, result_of
+from .writes import make_write, result_of
 
 IdsLike = Sequence[int] | Sequence[str] | NDArray[Any]
 Filter = object
@@ -70,8 +61,8 @@ class Collection:
     def seal(self, *, wait: bool = True, timeout: float | None = None) -> SealResult:
         """Put the records of the tail into a segment now, rather than when there are enough.
 
-        ``wait``: return when it is done; else at once, with a result of zeros. Reads and writes go
-        on meanwhile. Where ``timeout`` ends first the work goes on too.
+        Reads and writes go on meanwhile. ``wait=False`` returns at once, with zeros; where
+        ``timeout`` ends first the work goes on too.
         """
         return self._build("seal", wait, timeout)
 
@@ -150,7 +141,7 @@ class Collection:
         keys = id_keys(row.number, batch.ids)
         checked = parse_condition(condition, row.schema.fields)
         text = b"" if checked is None else checked.text
-        write = self._write(row, deadline, idempotency_key, batch.digest, text)
+        write = make_write(row, deadline, idempotency_key, batch.digest, text)
         return cast(
             "Future[WriteResult]",
             self._store.submit(
@@ -215,11 +206,11 @@ class Collection:
         check_flag("wait", wait)
         row = self._store.row(self.name)
         if ids is None:
-            run = self._delete_matching(row, filter, idempotency_key, deadline)
+            run = delete_matching(self._store, self.name, row, filter, idempotency_key, deadline)
             return result_of(self._store.submit(run, _RECORD_BYTES), deadline, wait=wait)
         checked = check_ids(ids, limits.BATCH_RECORDS)
         keys = sorted(set(id_keys(row.number, checked)))
-        write = self._write(
+        write = make_write(
             row, deadline, idempotency_key, lambda: digest(b"delete", ids_bytes(checked))
         )
 
@@ -260,7 +251,7 @@ class Collection:
             )
         keys = id_keys(row.number, checked)
         word = b"replace" if replace else b"merge"
-        write = self._write(
+        write = make_write(
             row, deadline, idempotency_key, lambda: digest(word, ids_bytes(checked), patch)
         )
 
@@ -336,15 +327,13 @@ class Collection:
         with_surprise: bool = False,
         timeout: float | None = None,
     ) -> Matches:
-        """The ``k`` best matches of one vector [dim], best first.
+        """The ``k`` best matches of one vector [dim], best first: min(k, matching records) of them,
+        fewer only by ``min_score``. The same request gives the same answer, to the bit.
 
-        Exactly min(k, matching records) of them, fewer only by ``min_score``.
-
-        ``mode``: "exact" compares every matching vector; "scan" reads the codes of all of them and
-        then the vectors of those that may be among the best; "auto" is exact where few match.
-        ``effort``: how many rows the codes keep, as a factor (default 1; 8 is high), or "bound":
-        as many as the error bound asks for. ``estimator``: "hamming" keeps rows by the Hamming
-        distance first, faster for batches. The same request gives the same answer, to the bit.
+        ``mode``: "exact" compares every matching vector, "scan" the codes of all and then the
+        vectors of those that may be among the best; "auto" is exact where few match.
+        ``effort``: a factor of the rows that the codes keep (default 1; 8 is high), or "bound": as
+        many as the error bound asks for. ``estimator``: "hamming" is faster for batches.
         ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
         """
         return self._search(
@@ -405,45 +394,6 @@ class Collection:
             found = search(self._store, self.name, request, deadline)
             if found is not None:
                 return found
-
-    def _write(
-        self,
-        row: CollectionRow,
-        deadline: Deadline,
-        key: bytes | None,
-        content: Any,
-        condition: bytes = b"",
-    ) -> Write:
-        """What a write has beside its records; ``content()`` is the digest of those."""
-        if key is None:
-            return Write(row=row, deadline=deadline, key=None, digest=b"")
-        checked = check_key(key)
-        whole = digest(row.number.to_bytes(4, "little"), content(), condition)
-        return Write(row=row, deadline=deadline, key=checked, digest=whole)
-
-    def _delete_matching(
-        self, row: CollectionRow, filter: Filter, key: bytes | None, deadline: Deadline
-    ) -> Any:
-        """Delete by filter: matched beforehand, and once more in the writer if that is outdated."""
-        node = parse_filter(filter, row.schema.fields)
-        test = make_test(node, row)
-        text = repr(node).encode()
-        write = self._write(row, deadline, key, lambda: digest(b"delete where", text))
-        seen, found = -1, []
-        with self._store.view(self.name) as view:
-            if view.row.number == row.number:  # the name may have been given to another meanwhile
-                seen = view.state.sequence
-                matching = scan_matching(view.transaction, row, test, deadline)
-                found = [key for key, _, _ in matching]
-
-        def apply(group: Any, state: Any) -> WriteResult:
-            keys = found
-            if state.sequence != seen:
-                matching = scan_matching(group.transaction, row, test, deadline)
-                keys = [key for key, _, _ in matching]
-            return writes.delete(group, state, row, keys)
-
-        return lambda group: write.run(group, apply)
 
     def __repr__(self) -> str:
         return f"Collection({self.name!r})"

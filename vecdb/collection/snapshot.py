@@ -1,7 +1,7 @@
 """All records of a collection as one commit left them: the sealed segments, then the tail.
 
-A ``Snapshot`` is a value. Searches number its rows by *place*: the slots of the first segment, those
-of the next, and after all segments the slots of the tail. Places have no meaning beyond the
+A ``Snapshot`` is a value. Searches number its rows by *place*: the slots of the first segment,
+those of the next, and after all segments the slots of the tail. Places have no meaning beyond the
 snapshot; what the database stores is the slot that a record was given in the tail, its origin.
 """
 

@@ -23,7 +23,8 @@ from ..storage.catalogue import CollectionRow, State
 from ..storage.idempotency import Answer, expire_answers, find_answer, put_answer
 from ..storage.operations import put_delete, put_upsert
 from ..storage.records import get_records, id_kind, pack_record
-from .batch import Batch
+from .arguments import check_key
+from .batch import Batch, digest
 from .conditions import Condition
 from .group import Group
 from .payload import merge_payload
@@ -58,6 +59,21 @@ class Write:
         put_answer(group.transaction, self.key, self.digest, answer, group.now_us)
         expire_answers(group.transaction, oldest_us)
         return result
+
+
+def make_write(
+    row: CollectionRow,
+    deadline: Deadline,
+    key: bytes | None,
+    content: Callable[[], bytes],
+    condition: bytes = b"",
+) -> Write:
+    """What a write has beside its records; ``content()`` is the digest of those."""
+    if key is None:
+        return Write(row=row, deadline=deadline, key=None, digest=b"")
+    checked = check_key(key)
+    whole = digest(row.number.to_bytes(4, "little"), content(), condition)
+    return Write(row=row, deadline=deadline, key=checked, digest=whole)
 
 
 def result_of(future: Future[Any], deadline: Deadline, *, wait: bool) -> WriteResult:
