@@ -38,7 +38,9 @@ def datasets() -> Iterator[Real]:
         if not path.is_dir():
             continue
         if list(path.glob("train-images*")):
-            base, queries = (_read(next(path.glob(f"{part}-images*"))) for part in ("train", "t10k"))
+            base, queries = (
+                _read(next(path.glob(f"{part}-images*"))) for part in ("train", "t10k")
+            )
             yield Real(path.name, "l2", base, queries[:QUERIES])
             continue
         base = np.load(path / "vectors.npy")

@@ -15,7 +15,12 @@ from .vectors import clustered
 
 
 def measure_search(
-    n: int = 100_000, dim: int = 384, k: int = 10, rounds: int = 5, queries: int = 100, seed: int = 0
+    n: int = 100_000,
+    dim: int = 384,
+    k: int = 10,
+    rounds: int = 5,
+    queries: int = 100,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """One dict a round: median milliseconds of ``search`` in both modes, in turns; their recall."""
     vectors, asked = clustered(n, dim, seed, queries)

@@ -12,6 +12,7 @@ from .exact import measure_exact, ratios
 from .loopback import measure_loopback
 from .opening import measure_opening
 from .results import read_results
+from .scan import measure_scan, speed_ratios
 from .upload import measure_upload
 
 Rows = list[dict[str, Any]]
@@ -149,11 +150,59 @@ def report_opening(rows: Rows) -> list[Figure]:
     return found
 
 
+# (engine, against, one query or several) -> goal of ``report_scan``
+_SCAN_GOALS = {
+    ("estimate", "read", False): 0.8,
+    ("hamming", "read", False): 0.9,
+    ("estimate", "faiss", False): 1.4,
+    ("estimate", "faiss", True): 2.0,
+    ("hamming", "faiss", True): 6.0,
+}
+
+
+def report_scan(rows: Rows) -> list[Figure]:
+    found = []
+    for threads, count in sorted({(row["threads"], row["queries"]) for row in rows}):
+        some = [row for row in rows if (row["threads"], row["queries"]) == (threads, count)]
+        for engine, other in (
+            ("estimate", "read"),
+            ("estimate", "faiss"),
+            ("hamming", "read"),
+            ("hamming", "faiss"),
+        ):
+            if other == "read" and count > 1:
+                continue
+            goal = _SCAN_GOALS.get((engine, other, count > 1))
+            reached = speed_ratios(some, engine, other)
+            walls = [
+                float(np.median([row["wall_ms"] for row in some if row["engine"] == name]))
+                for name in (engine, other)
+            ]
+            against = (
+                "share of the bandwidth of plain reading"
+                if other == "read"
+                else "times as fast as faiss.IndexBinaryFlat"
+            )
+            found.append(
+                Figure(
+                    what=f"scan of {some[0]['n']:,} codes of {some[0]['dim']} bits by {engine}, "
+                    f"k={some[0]['k']}, {count} {'query' if count == 1 else 'queries'}, "
+                    f"{threads} {'thread' if threads == 1 else 'threads'}: {against}",
+                    goal=f">= {goal}" if goal else "",
+                    measured=f"{_spread(reached, '.2f')}: {walls[0]:.1f} ms against "
+                    f"{walls[1]:.1f} ms",
+                    met=float(np.median(reached)) >= goal if goal else None,
+                )
+            )
+    return found
+
+
 SUITES = {
     "exact": Suite(run=run_exact, report=report_exact),
     "upload": Suite(run=measure_upload, report=report_upload),
     "loopback": Suite(run=measure_loopback, report=report_loopback),
     "opening": Suite(run=measure_opening, report=report_opening),
+    "scan": Suite(run=measure_scan, report=report_scan),
 }
 
 

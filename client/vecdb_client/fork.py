@@ -4,9 +4,9 @@ Imported before grpc by the package. grpc reads ``GRPC_ENABLE_FORK_SUPPORT`` whe
 with "1" a child that opens its own channel works, with "0" it hangs for ever. Channels of the
 parent are of no use to a child: every transport drops its channel there and opens another.
 
-Fork while no other thread is inside a call. A fork copies the locks that gRPC's threads hold at that
-moment but not the threads that would release them, and the child can hang on its first call. Where
-threads call all the time, start processes by "spawn", or fork before the first of them begins.
+Fork while no other thread is inside a call. A fork copies the locks that are held inside gRPC at
+that moment, but not the threads that would release them, and the child can hang on its first call.
+Where threads call all the time, start processes by "spawn", or fork before the first of them.
 """
 
 from __future__ import annotations

@@ -83,10 +83,10 @@ def test_scan_is_asked_for_with_its_options(run, docs):
         ("--effort", "64.0", "--estimator", "hamming"),
     ):
         result = run(
-            *("search", "docs", "--id", 3, "-k", 3, "--mode", "scan", "-o", "jsonl"),
+            *("search", "docs", "--id", 3, "-k", 10, "--mode", "scan", "-o", "jsonl"),
             *(*words, *docs.options),
         )
-        assert [json.loads(line)["id"] for line in result.out.splitlines()] == [3, 2, 4]
+        assert [json.loads(line)["id"] for line in result.out.splitlines()][:3] == [3, 2, 4]
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ def draw_plan(era: Era, seed: int, number: int) -> tuple[Plan, float, bool]:
         rows_max=rng.choice((4, 40, 80)),
         map_bytes=None if remote else rng.choice(MAPS),
         small_steps=rng.random() < 0.75,
+        seals=rng.random() < 0.75,
         remote=remote,
     )
     return plan, rng.uniform(0.0, START_SECONDS if early else KILL_SECONDS), early
@@ -192,6 +193,7 @@ def run_points(zygote: Zygote, base: Path, seed: int) -> Tally:
             writers=4 if point.startswith("write") else 1,
             map_bytes=MAPS[0],
             small_steps=True,
+            seals="segment" in point or point.startswith("swap"),  # else little is left to clean
             point=point,
             strike=strike,
         )

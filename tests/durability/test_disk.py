@@ -89,10 +89,11 @@ def fill(writer, first=0):
             number, refused = number + 1, 0
         except DiskFull as error:
             refused += 1
-            assert isinstance(error, LimitExceeded)
-            assert (error.reason, error.maybe_applied) == ("DISK_FULL", False)
-            assert error.retry_after > 0
-            assert "no space left" in error.message
+            refusal = error
+    assert isinstance(refusal, LimitExceeded)
+    assert (refusal.reason, refusal.maybe_applied) == ("DISK_FULL", False)
+    assert refusal.retry_after > 0
+    assert "no space left" in refusal.message
     return list(range(first, number))
 
 

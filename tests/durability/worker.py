@@ -68,7 +68,8 @@ class Plan:
 
     - ``stored``: writer -> id -> label in the payload, at the start
     - ``point``, ``strike``: where the worker kills itself, and at which time of coming there
-    - ``small_steps``: clean and sweep early, in many small transactions
+    - ``small_steps``: clean, sweep and seal early, in many small transactions
+    - ``seals``: there are segments: the writers seal and compact, and so do large tails
     """
 
     seed: int
@@ -81,6 +82,7 @@ class Plan:
     rows_max: int = 40
     map_bytes: int | None = None
     small_steps: bool = False
+    seals: bool = True
     remote: bool = False
     point: str = ""
     strike: int = 1
@@ -155,7 +157,7 @@ def _work(plan: Plan, leash: int) -> NoReturn:
     threading.Thread(target=_follow_parent, args=(leash,), daemon=True).start()
     try:
         if plan.small_steps:
-            make_small_steps()
+            make_small_steps(seals=plan.seals)
         if plan.point:
             kill_at(plan.point, plan.strike)
         if plan.remote:
@@ -209,7 +211,8 @@ def write_batches(db: Any, plan: Plan, journal: Journal, writer: int) -> None:
         label = plan.round, writer, number
         batch = next_batch(plan.shape, plan.seed, label, stored, plan.rows_max)
         if batch.kind in BUILDS:
-            build(db, plan.shape, batch)
+            if plan.seals:
+                build(db, plan.shape, batch)
             continue
         journal.intend(plan.shape, batch)
         if batch.kind == "scratch":
@@ -239,11 +242,12 @@ def _note(stored: dict[Id, str], seed: int, batch: Batch) -> None:
 # ------------------------------------------------------------------------------- small steps
 
 
-def make_small_steps() -> None:
+def make_small_steps(*, seals: bool) -> None:
     """Have this process clean, sweep and seal early and in many transactions."""
     cleaning.DEAD_ROWS = 64
     cleaning.BURIED_ROWS = 32
-    sealer.SEAL_RECORDS = 150
+    if seals:
+        sealer.SEAL_RECORDS = 150
     cleaning._STEP_PARTS = 4
     store._SWEEP_KEYS = 64
 

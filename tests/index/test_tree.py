@@ -182,7 +182,8 @@ def test_sample_has_one_row_of_each_part(count, wanted):
     assert (draw_rows(10_000, 50, 1) != draw_rows(10_000, 50, 2)).any()
 
 
-def test_progress_rises_to_all_rows(rng):
+def test_progress_rises_to_all_rows(rng, monkeypatch):
+    monkeypatch.setattr(tree_build, "_TASK_ROWS", 50)
     told = []
     build(
         draw_clusters(rng, 5_000, 8),

@@ -13,16 +13,15 @@ from hypothesis import strategies as st
 from vecdb.errors import DataCorruption, UnsupportedFormat
 from vecdb.quantize.score import (
     KEPT_SCORES,
-    LABELS,
     LEAST_RECORDS,
     SAMPLED_RECORDS,
     Background,
     background_of,
     draw_sample,
-    label_of,
     relevance,
     surprise_bits,
 )
+from vecdb.results import LABELS, label_of
 from vecdb.testing.oracle import score_all_rows
 
 

@@ -66,6 +66,7 @@ class Harness:
     pools: Pools
     counters: Counters
     log: io.StringIO = field(default_factory=io.StringIO)
+    stop: Callable[[], Any] = lambda: None
 
     def unary(self, data: bytes = b"", *, key: str | None = None, method: str = "Echo", **options):
         call = self.channel.unary_unary(f"/test.Calls/{method}")
@@ -119,8 +120,12 @@ def serve_handlers() -> Iterator[Callable[..., Harness]]:
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         channel = grpc.insecure_channel(f"127.0.0.1:{port}")
-        stack.extend((pools.shutdown, lambda: server.stop(None).wait(SECONDS), channel.close))
-        return Harness(channel, gate, pools, counters, text)
+
+        def stop() -> None:
+            server.stop(None).wait(SECONDS)
+
+        stack.extend((pools.shutdown, stop, channel.close))
+        return Harness(channel, gate, pools, counters, text, stop)
 
     yield start
     while stack:

@@ -26,6 +26,8 @@ def fail_with(error):
 
 
 def lines(harness):
+    """The log once the server has ended: the line of a call is written behind its answer."""
+    harness.stop()
     return [json.loads(line) for line in harness.log.getvalue().splitlines()]
 
 

@@ -10,6 +10,7 @@ from vecdb.storage import document, format
 from vecdb.storage.checksum import seal_parts
 from vecdb.storage.files import DATA_FILE, LMDB_LOCK_FILE, LOCK_FILE, WITNESS_FILE
 from vecdb.storage.operations import put_upsert
+from vecdb.storage.reserve import RESERVE_FILE
 
 FIELDS = {
     "FORMAT": "magic 0 4, version 4 4, database_id 8 16, created_us 24 8, reserved 32 8, end 40",
@@ -122,7 +123,7 @@ def test_keys_are_packed_as_ever():
     assert format.TOMB_KEY.pack(1, uuid, 2).hex() == "00000001" + uuid.hex() + "00000002"
     assert format.KEY_TIME.pack(2).hex() == "0000000000000002"
     assert format.RECORD_VALUE.size == format.RECORD.itemsize
-    assert (DATA_FILE, WITNESS_FILE) == ("data.mdb", "witness")
+    assert (DATA_FILE, WITNESS_FILE, RESERVE_FILE) == ("data.mdb", "witness", "reserve")
     assert (LMDB_LOCK_FILE, LOCK_FILE) == ("lock.mdb", "vecdb.lock")
 
 
@@ -148,6 +149,12 @@ def test_document_shows_offsets_sizes_and_comments():
 def test_document_names_every_table_of_lmdb():
     text = format_text()
     assert [table for table in format.TABLES if f"`{table}`" not in text] == []
+
+
+def test_document_names_every_file():
+    files = (DATA_FILE, WITNESS_FILE, RESERVE_FILE, LMDB_LOCK_FILE, LOCK_FILE)
+    text = format_text()
+    assert [name for name in files if f"\n| `{name}` |" not in text] == []
 
 
 def test_example_in_the_document_is_what_is_stored():

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from ..deadline import Deadline
 from ..index.flat import Nearest, score_candidates, search_rows
 from ..index.shortlist import (
-    BOUND_SIGMAS,
     KEPT_MAX,
     SIGMAS,
     Scan,
     Shortlist,
     rows_kept,
     shortlist,
+    sigmas_at,
 )
 from .snapshot import Snapshot
 
@@ -82,16 +82,16 @@ class Lookup:
 
     def scan(self, effort: Effort) -> list[Nearest]:
         """The ``k`` best by the codes of all matching vectors; min(k, matching) of them."""
-        if not self.matching:
+        kept = rows_kept(self.k, effort.factor or 1.0, self.matching)
+        if kept >= self.matching:  # codes would leave none out
             return self.exact(self.queries)
         if effort.factor is not None:
-            kept = rows_kept(self.k, effort.factor, self.matching)
-            return self._score(self.queries, self._lists(self.queries, kept, SIGMAS, effort))
+            sigmas = sigmas_at(effort.factor)
+            return self._score(self.queries, self._lists(self.queries, kept, sigmas, effort))
         answers: list[Nearest | None] = [None] * len(self.queries)
         left = np.arange(len(self.queries))
-        kept = rows_kept(self.k, 1.0, self.matching)
         while len(left):
-            lists = self._lists(self.queries[left], kept, BOUND_SIGMAS, effort)
+            lists = self._lists(self.queries[left], kept, SIGMAS[1], effort)
             met = np.array([one.bound_met for one in lists])
             done = self._score(self.queries[left[met]], [one for one in lists if one.bound_met])
             for query, answer in zip(left[met].tolist(), done, strict=True):

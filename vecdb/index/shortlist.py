@@ -36,8 +36,8 @@ from .share import share
 
 KEPT_MAX = 16_384
 """Most rows that the scan plane keeps for one query."""
-SIGMAS = 2.0
-BOUND_SIGMAS = 3.0
+SIGMAS = 2.0, 3.0
+"""How many standard errors an estimate is trusted to be off: at effort 1 and at 8, or the bound."""
 HAMMING_FACTOR = 4
 """How many times as many rows the Hamming distance keeps before the estimates."""
 _PART_BYTES = 4 * 1024 * 1024  # of codes between two looks at the deadline
@@ -75,7 +75,7 @@ class Scan:
     k: int
     matching: int
     kept: int
-    sigmas: float = SIGMAS
+    sigmas: float = SIGMAS[0]
     hamming: bool = False
     deadline: Deadline = Deadline()  # noqa: RUF009 - a frozen value
     pool: Executor | None = None
@@ -86,6 +86,12 @@ def rows_kept(k: int, effort: float, matching: int) -> int:
     """How many rows the scan plane keeps."""
     wanted = min(math.ceil(effort * (500 + 15 * k)), KEPT_MAX)
     return max(1, min(matching, max(wanted, k)))
+
+
+def sigmas_at(effort: float) -> float:
+    """``Scan.sigmas`` for an effort."""
+    least, most = SIGMAS
+    return min(most, least + max(0.0, math.log2(effort)) / 3.0 * (most - least))
 
 
 def shortlist(
@@ -113,9 +119,11 @@ def shortlist(
 
 
 def _by_centre(runs: Iterable[CodedRun]) -> list[list[CodedRun]]:
-    groups: dict[int, list[CodedRun]] = {}
+    """Runs whose estimates one heap may compare; one with refine planes is always by itself."""
+    groups: dict[tuple[int, int], list[CodedRun]] = {}
     for run in sorted(runs, key=lambda run: run.first):
-        groups.setdefault(id(run.encoder), []).append(run)
+        alone = -1 if run.refine is None else run.first
+        groups.setdefault((id(run.encoder), alone), []).append(run)
     return list(groups.values())
 
 

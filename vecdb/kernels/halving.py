@@ -89,10 +89,7 @@ def _sort_along_gap(
     places: NDArray[np.float32],
     ends: NDArray[np.float32],
 ) -> None:
-    """Sort the members along the line between two centres of theirs.
-
-    They stay as they are where float32 does not hold the squares of such numbers.
-    """
+    """Sort the members along the line between two centres of theirs."""
     low, high, line = ends[0], ends[1], ends[2]
     places[:] = 0.0
     _mean(block, members, places, LOWEST, HIGHEST, line)
@@ -103,8 +100,6 @@ def _sort_along_gap(
         for j in range(line.shape[0]):
             line[j] = high[j] - low[j]
             middle += line[j] * (np.float32(0.5) * (high[j] + low[j]))
-        if not np.isfinite(middle):
-            return
         _project(block, members, line, places)
         if step < ROUNDS:
             _mean(block, members, places, LOWEST, middle, low)

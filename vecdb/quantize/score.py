@@ -19,17 +19,6 @@ from ..errors import DataCorruption, UnsupportedFormat
 from ..kernels.exact import score_pairs
 from .rotate import below, stream
 
-LABELS: tuple[tuple[float, str], ...] = (
-    (0.894, "Close Match"),
-    (0.632, "Very High Relevance"),
-    (0.447, "High Relevance"),
-    (0.316, "Good Relevance"),
-    (0.224, "Low Relevance"),
-    (0.1, "Very Low Relevance"),
-    (0.0, "Irrelevant"),
-)
-"""(least relevance, label), from the best; they are the square roots of .8 .4 .2 .1 .05 .01."""
-
 LEAST_RECORDS = 1_000
 SAMPLED_RECORDS = 2_048
 KEPT_SCORES = 2_048  # of the largest ones, and again of quantiles below them
@@ -47,11 +36,6 @@ def relevance(cosines: NDArray[np.float64]) -> NDArray[np.float64]:
     information = ((1.0 + d) * np.log1p(d) + low) / (2.0 * np.log(2.0))
     result: NDArray[np.float64] = np.round(np.sqrt(np.clip(information, 0.0, 1.0)), 6)
     return result
-
-
-def label_of(value: float) -> str:
-    """The label of a relevance."""
-    return next(label for least, label in LABELS if value >= least)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

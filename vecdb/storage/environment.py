@@ -40,7 +40,7 @@ from .lmdb_errors import (
     translated,
 )
 from .lmdb_errors import DiskFull as DiskFull  # what ``write`` raises
-from .reserve import Reserve
+from .reserve import Reserve, extent_of
 from .structure import check_small_file
 from .transaction import Transaction
 from .upgrade import upgrade_database
@@ -294,14 +294,9 @@ class Environment:
         self._reserve.fill()
         if self._reserve.is_whole:
             return
-        page_bytes, end = self._extent()
+        page_bytes, end = extent_of(self._lmdb)
         if not self._reserve.suffices(end - page_bytes * writing.pages()):
             raise disk_full(self.directory)
-
-    def _extent(self) -> tuple[int, int]:
-        """Bytes of a page, and of all pages up to the last one that the newest commit has."""
-        page_bytes = int(self._lmdb.stat()["psize"])
-        return page_bytes, page_bytes * (int(self._lmdb.info()["last_pgno"]) + 1)
 
     def _disk_error(self, error: Exception) -> VecDBError:
         # A write of the meta page that failed ends the environment; only then may the commit be
@@ -310,7 +305,7 @@ class Environment:
         if has_no_room(error, self.directory) and not ended:
             self._lmdb.reader_check()  # a reader that was killed holds pages back
             with suppress(OSError):  # what a write that failed has left behind the last page
-                os.truncate(self.directory / files.DATA_FILE, self._extent()[1])
+                os.truncate(self.directory / files.DATA_FILE, extent_of(self._lmdb)[1])
             return disk_full(self.directory)
         # After a failed sync the kernel may have dropped what it could not write, and LMDB would
         # go on as if nothing had happened: take no write any more.

@@ -12,13 +12,20 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 RESERVE_FILE = "reserve"
 RESERVE_BYTES = 1024 * 1024
 LEAST_BYTES = 128 * 1024
-"""Kept even from deletes, for commits of a few pages: pages that are free inside ``data.mdb`` may all
-have been freed by the last commit, and cannot be used before another one."""
+"""Kept even from deletes, for commits of a few pages: all that is free inside ``data.mdb`` may have
+been freed by the last commit, and cannot be used before another one."""
 _STEP_BYTES = 16 * 1024
+
+
+def extent_of(opened: Any) -> tuple[int, int]:
+    """Bytes of a page of an LMDB environment, and of all pages up to the newest commit's last."""
+    page_bytes = int(opened.stat()["psize"])
+    return page_bytes, page_bytes * (int(opened.info()["last_pgno"]) + 1)
 
 
 class Reserve:
