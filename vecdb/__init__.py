@@ -67,7 +67,9 @@ def open(
 
 
 def warm() -> None:
-    """Run every kernel once, so that the first search does not wait for their loading."""
-    from .index import flat
+    """Run every kernel once, so that neither the first search nor the first seal waits for that."""
+    from .index import flat, shortlist
+    from .kernels import clusters, halving  # noqa: F401 - loading them compiles them
 
     flat.warm()
+    shortlist.warm()

@@ -287,9 +287,9 @@ def kill_at(point: str, strike: int) -> None:
         grow(self)
         reach("grown")
 
-    def watched_clean(*arguments: Any) -> None:
+    def watched_clean(*arguments: Any, **options: Any) -> None:
         work[0] = "clean"
-        clean(*arguments)
+        clean(*arguments, **options)
 
     def watched_sweep(self: store.Store, group: Any) -> None:
         work[0] = "sweep"

@@ -10,15 +10,8 @@ from numpy.typing import NDArray
 
 from ..deadline import Deadline
 from ..index.flat import Nearest, score_candidates, search_rows
-from ..index.shortlist import (
-    KEPT_MAX,
-    SIGMAS,
-    Scan,
-    Shortlist,
-    rows_kept,
-    shortlist,
-    sigmas_at,
-)
+from ..index.scan_codes import KEPT_MAX, Scan
+from ..index.shortlist import SIGMAS, Shortlist, rows_kept, shortlist, sigmas_at
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:

@@ -15,37 +15,22 @@ We differ:
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..deadline import Deadline
-from ..kernels.codes import estimate_blocks, scan_estimates
-from ..kernels.hamming import scan_hamming
-from ..kernels.heaps import sort_heap
 from ..kernels.refine import refine_candidates
-from ..quantize.bounds import sigma_1
-from ..quantize.planes import Quantizer
+from ..quantize.bounds import KAPPA, sigma_1
+from ..quantize.planes import Encoder, Quantizer
 from ..quantize.query import QueryPlanes
-from .coded import CodedRun, split_blocks
-from .share import share
+from .coded import CodedRun
+from .scan_codes import KEPT_MAX, Kept, Scan, scan_group
 
-KEPT_MAX = 16_384
-"""Most rows that the scan plane keeps for one query."""
 SIGMAS = 2.0, 3.0
 """How many standard errors an estimate is trusted to be off: at effort 1 and at 8, or the bound."""
-HAMMING_FACTOR = 4
-"""How many times as many rows the Hamming distance keeps before the estimates."""
-_PART_BYTES = 4 * 1024 * 1024  # of codes between two looks at the deadline
-_SHARE_BYTES = 1024 * 1024  # below this one thread is faster
 _GROUP_KEPT = 1024 * 1024  # rows kept at once, of all queries of a group
-
-Kept = tuple[NDArray[np.float32], NDArray[np.int64]]
-"""Estimates and places, best first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,26 +45,6 @@ class Shortlist:
     places: NDArray[np.int64]
     bound_met: bool
     refined: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scan:
-    """How to scan: what all queries of one call share.
-
-    - ``matching``: rows that may match, in all
-    - ``kept``: rows that the scan plane keeps for each query
-    - ``sigmas``: how many standard errors an estimate is trusted to be off
-    - ``hamming``: order by the Hamming distance first
-    """
-
-    k: int
-    matching: int
-    kept: int
-    sigmas: float = SIGMAS[0]
-    hamming: bool = False
-    deadline: Deadline = Deadline()  # noqa: RUF009 - a frozen value
-    pool: Executor | None = None
-    threads: int = 1
 
 
 def rows_kept(k: int, effort: float, matching: int) -> int:
@@ -109,7 +74,7 @@ def shortlist(
         some = rotated[start : start + step]
         planes = [group[0].encoder.prepare(some) for group in together]
         found = [
-            _scan_group(group, prepared, scan)
+            scan_group(group, prepared, scan)
             for group, prepared in zip(together, planes, strict=True)
         ]
         for query in range(len(some)):
@@ -125,127 +90,6 @@ def _by_centre(runs: Iterable[CodedRun]) -> list[list[CodedRun]]:
         alone = -1 if run.refine is None else run.first
         groups.setdefault((id(run.encoder), alone), []).append(run)
     return list(groups.values())
-
-
-# ---------------------------------------------------------------------------- the scan plane
-
-
-def _scan_group(group: list[CodedRun], planes: QueryPlanes, scan: Scan) -> list[Kept]:
-    """The ``scan.kept`` best rows of each query among runs of one centre."""
-    parts = list(split_blocks(group, _PART_BYTES))
-    size_bytes = sum((end - start) * run.block_bytes for run, start, end in parts)
-    threads = scan.threads if size_bytes >= _SHARE_BYTES else 1
-    if threads > 1 and len(parts) < threads:
-        parts = list(split_blocks(group, -(-size_bytes // threads)))
-    work = _hamming_work(planes, scan) if scan.hamming else _estimate_work(planes, scan)
-    shares = share(parts, work, scan.pool, threads)
-    return [
-        _merge([one[query] for one in shares], scan.kept) for query in range(len(planes.delta4))
-    ]
-
-
-def _estimate_work(planes: QueryPlanes, scan: Scan):  # type: ignore[no-untyped-def]
-    padded = 64 * planes.planes4.shape[0]
-
-    def work(parts: deque[tuple[CodedRun, int, int]]) -> list[Kept]:
-        heaps = _Heaps(len(planes.delta4), scan.kept)
-        while True:
-            scan.deadline.check("scanning codes")
-            try:
-                run, start, end = parts.popleft()
-            except IndexError:
-                return heaps.sorted()
-            heaps.slots -= run.first
-            scan_estimates(
-                run.codes,
-                run.factors,
-                run.mask,
-                start,
-                end,
-                planes.planes4,
-                planes.delta4,
-                planes.constant,
-                padded,
-                heaps.estimates,
-                heaps.slots,
-                heaps.sizes,
-            )
-            heaps.slots += run.first
-
-    return work
-
-
-def _hamming_work(planes: QueryPlanes, scan: Scan):  # type: ignore[no-untyped-def]
-    padded = 64 * planes.planes4.shape[0]
-    kept = min(KEPT_MAX, HAMMING_FACTOR * scan.kept)
-
-    def work(parts: deque[tuple[CodedRun, int, int]]) -> list[Kept]:
-        count = len(planes.delta4)
-        heaps = _Heaps(count, scan.kept)
-        nearest = np.empty((count, kept), np.int32)
-        slots = np.empty((count, kept), np.int64)
-        while True:
-            scan.deadline.check("scanning codes")
-            try:
-                run, start, end = parts.popleft()
-            except IndexError:
-                return heaps.sorted()
-            sizes = np.zeros(count, np.int64)
-            scan_hamming(run.codes, run.mask, start, end, planes.signs, nearest, slots, sizes)
-            heaps.slots -= run.first
-            for query in range(count):
-                one = slice(query, query + 1)
-                blocks, masks = _blocks_of(slots[query, : sizes[query]])
-                estimate_blocks(
-                    run.codes,
-                    run.factors,
-                    blocks,
-                    masks,
-                    np.ascontiguousarray(planes.planes4[:, :, one]),
-                    planes.delta4[one],
-                    planes.constant[one],
-                    padded,
-                    heaps.estimates[one],
-                    heaps.slots[one],
-                    heaps.sizes[one],
-                )
-            heaps.slots += run.first
-
-    return work
-
-
-def _blocks_of(slots: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """The blocks of ``slots``, ascending, and a mask of the slots in each."""
-    blocks, place = np.unique(slots >> 3, return_inverse=True)
-    masks = np.zeros(len(blocks), np.uint8)
-    np.bitwise_or.at(masks, place, np.uint8(1) << (slots & 7).astype(np.uint8))
-    return blocks, masks
-
-
-class _Heaps:
-    """What one thread has kept so far; slots are places between calls of the kernel."""
-
-    def __init__(self, queries: int, kept: int) -> None:
-        self.estimates = np.empty((queries, kept), np.float32)
-        self.slots = np.zeros((queries, kept), np.int64)
-        self.sizes = np.zeros(queries, np.int64)
-
-    def sorted(self) -> list[Kept]:
-        found: list[Kept] = []
-        for query, size in enumerate(self.sizes.tolist()):
-            sort_heap(self.estimates[query], self.slots[query], size)
-            found.append((self.estimates[query, :size], self.slots[query, :size]))
-        return found
-
-
-def _merge(parts: Sequence[Kept], kept: int) -> Kept:
-    """The best of several threads, by (estimate descending, place ascending)."""
-    if len(parts) == 1:
-        return parts[0]
-    estimates = np.concatenate([one for one, _ in parts])
-    places = np.concatenate([one for _, one in parts])
-    order = np.lexsort((places, -estimates))[:kept]
-    return estimates[order], places[order]
 
 
 # ------------------------------------------------------------------------- the refine planes
@@ -355,3 +199,26 @@ def _muls(group: Sequence[CodedRun], places: NDArray[np.int64]) -> NDArray[np.fl
         slots = places[here] - firsts[place]
         muls[here] = group[place].factors[slots >> 3, 1, slots & 7]
     return muls
+
+
+def warm() -> None:
+    """Load every kernel of the scan and run it once, so that the first search does not wait."""
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((32, 8), dtype=np.float32)
+    quantizer = Quantizer(dim=8, metric="l2", seed=0, bits=2)
+    encoder = Encoder(quantizer, None)
+    codes, factors, refine = quantizer.empty_codes(len(rows))
+    encoder.encode(rows, 0, codes, factors, refine)
+    mask = np.full(len(codes), 0xFF, np.uint8)
+    run = CodedRun(
+        first=0,
+        codes=codes,
+        factors=factors,
+        mask=mask,
+        encoder=encoder,
+        kappa=KAPPA,
+        refine=refine,
+    )
+    for hamming in (False, True):
+        scan = Scan(k=1, matching=len(rows), kept=8, hamming=hamming)
+        shortlist([run], quantizer, rows[:9], scan)
