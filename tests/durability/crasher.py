@@ -190,7 +190,7 @@ def run_points(zygote: Zygote, base: Path, seed: int) -> Tally:
             journal=era.journal,
             shape=shape,
             # Chores are done while no write waits, which it always does with many writers.
-            writers=4 if point.startswith("write") else 1,
+            writers=4 if point.startswith(("write", "swap")) else 1,
             map_bytes=MAPS[0],
             small_steps=True,
             seals="segment" in point or point.startswith("swap"),  # else little is left to clean

@@ -104,6 +104,7 @@ def crashed(tmp_path, monkeypatch):
         yield SimpleNamespace(
             acknowledge=acknowledge,
             begin_another=begin_another,
+            db=db,
             docs=docs,
             look=look,
             stored=stored,
@@ -173,6 +174,18 @@ def test_audit_finds_another_vector_payload_and_sequence(crashed):
 def test_audit_finds_a_wrong_count_in_an_answer(crashed):
     crashed.acknowledge(count=4)
     assert "answered with count 4, expected 5" in crashed.look()
+
+
+def test_audit_finds_a_folder_that_no_manifest_names(crashed, tmp_path):
+    audit = importlib.import_module("audit")
+    assert not audit.was_cut_short(tmp_path / "db")
+    crashed.docs.seal()
+    audit.require_no_orphans(crashed.db, tmp_path / "db")
+    assert not audit.was_cut_short(tmp_path / "db")
+    (tmp_path / "db" / "segments" / f"{'a' * 32}.new").mkdir()
+    assert audit.was_cut_short(tmp_path / "db")
+    with pytest.raises(audit.Wrong, match="folders of no segment"):
+        audit.require_no_orphans(crashed.db, tmp_path / "db")
 
 
 def test_line_that_was_cut_off_by_a_kill_is_no_line(crashed, tmp_path):
