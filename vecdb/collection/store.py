@@ -91,6 +91,7 @@ class Store:
                 self._find_chores()
                 self.sealer = Sealer(self)
                 self.writer = Writer(self.environment, self._begin, self._chore)
+                self._find_seals()
             except BaseException:
                 self.close()
                 raise
@@ -199,6 +200,13 @@ class Store:
             for row, state in scan_states(transaction):
                 if needs_cleaning(state):
                     self._unclean[row.number] = row
+
+    def _find_seals(self) -> None:
+        """Go on with seals that the end of a process cut short."""
+        with self.environment.read() as transaction:
+            for row, state in scan_states(transaction):
+                if self.sealer is not None:
+                    self.sealer.note(row, state)
 
     def _chore(self) -> Callable[[Group], Any] | None:
         """Work for a moment when no write waits; None: there is none."""
