@@ -31,6 +31,13 @@ def read_words(words: NDArray[np.uint64], out: NDArray[np.uint64]) -> None:
     out[0] = total
 
 
+def _planes_of(queries: NDArray[np.float64]) -> NDArray[np.uint64]:
+    """Normal numbers in 4 bits, as bit planes [words, 4, queries]."""
+    levels = np.clip(np.floor(queries * (7.5 / 2.9) + 8.0), 0, 15).astype(np.uint8)
+    planes = [np.packbits(levels >> j & 1, axis=1, bitorder="little") for j in range(4)]
+    return np.ascontiguousarray(np.stack([plane.view(np.uint64) for plane in planes], axis=1).T)
+
+
 @dataclass(frozen=True, slots=True)
 class Codes:
     """Random codes, as a segment keeps them, and random queries."""
@@ -48,7 +55,7 @@ class Codes:
             codes=rng.integers(0, 2**64, (blocks, words, _LANES), np.uint64),
             fac=rng.standard_normal((blocks, 2, _LANES), np.float32),
             mask=np.full(blocks, 0xFF, np.uint8),
-            planes4=rng.integers(0, 2**64, (words, 4, max(COUNTS)), np.uint64),
+            planes4=_planes_of(rng.standard_normal((max(COUNTS), dim))),
         )
 
     def signs(self, count: int) -> NDArray[np.uint64]:
@@ -101,7 +108,7 @@ class Scans:
         return self._best(scan, count, np.int32)
 
     def _best(self, scan: Callable[..., None], count: int, dtype: type) -> NDArray[Any]:
-        values = np.empty((self.threads, count, self.k), dtype)
+        values: NDArray[Any] = np.empty((self.threads, count, self.k), dtype)
         slots = np.empty(values.shape, np.int64)
         sizes = np.zeros(values.shape[:2], np.int64)
         blocks = len(self.data.codes)

@@ -18,8 +18,6 @@ from vecdb.storage import segment_files
 from vecdb.storage.catalogue import get_state, put_state
 from vecdb.storage.environment import Environment
 from vecdb.storage.manifest import (
-    SegmentRow,
-    delete_segment,
     get_tombs,
     put_background,
     put_segment,
@@ -27,6 +25,7 @@ from vecdb.storage.manifest import (
     scan_segments,
 )
 from vecdb.testing.faults import flip_bit
+from vecdb.testing.forgery import change_tables, forge_segment
 
 NUMBER = 1
 FILES = ["segment.json", "vectors.pages", "codes", "tree", "ids", "columns/0"]
@@ -80,20 +79,11 @@ def read(directory, look):
         environment.close()
 
 
-def change(directory, apply) -> None:
-    """Change tables behind the engine's back, with valid checksums."""
-    environment = Environment(directory, read_only=False)
-    try:
-        environment.write(apply)
-    finally:
-        environment.close()
-
-
 def set_state(directory, **values) -> None:
     def apply(transaction):
         put_state(transaction, NUMBER, replace(get_state(transaction, NUMBER), **values))
 
-    change(directory, apply)
+    change_tables(directory, apply)
 
 
 def mark(directory, row, slot, dead) -> None:
@@ -105,58 +95,11 @@ def mark(directory, row, slot, dead) -> None:
         bits[slot // 8] = bits[slot // 8] | bit if dead else bits[slot // 8] & ~bit
         put_tombs(transaction, NUMBER, row.uuid, bits)
 
-    change(directory, apply)
+    change_tables(directory, apply)
 
 
-def forge(directory, row, *, name=None, edit=None, info=None, **manifest) -> None:
-    """The segment once more with other contents and right checksums, in the place of the first.
-
-    ``edit`` changes the arrays of file ``name`` in place; ``info`` are other values of
-    ``segment.json``, ``manifest`` of the row.
-    """
-    old = segment_files.read_info(directory, row.uuid, row.json_checksum)
-    codes = segment_files.read_codes(directory, old)
-    ids, origins = segment_files.read_ids(directory, old)
-    every = np.arange(old.count)
-    parts = {
-        "vectors": {"rows": segment_files.read_vectors(directory, old)[every]},
-        "codes": {
-            "codes": codes.codes.copy(),
-            "fac": codes.fac.copy(),
-            "refine": codes.refine.copy(),
-            "mean": codes.mean.copy(),
-        },
-        "tree": {n: a.copy() for n, a in segment_files.read_tree(directory, old).items()},
-        "ids": {"ids": ids.take(every).copy(), "origins": origins.copy()},
-    }
-    if edit is not None:
-        edit(parts[name])
-    with segment_files.SegmentWriter(directory, uuid4()) as writer:
-        writer.start_pages(segment_files.page_geometry(old), old.count)
-        writer.append_vectors(parts["vectors"]["rows"])
-        writer.finish_pages()
-        writer.write_codes(**parts["codes"])
-        writer.write_tree(parts["tree"])
-        writer.write_ids(**parts["ids"])
-        made, checksum = writer.commit(replace(old, uuid=writer.uuid, **(info or {})))
-
-    def swap(transaction):
-        dead = get_tombs(transaction, NUMBER, row.uuid, old.blocks)
-        delete_segment(transaction, NUMBER, row.uuid)
-        values = {
-            "count": row.count,
-            "sequence": row.sequence,
-            "first_origin": row.first_origin,
-            "last_origin": row.last_origin,
-            **manifest,
-        }
-        put_segment(
-            transaction, NUMBER, SegmentRow(uuid=made.uuid, json_checksum=checksum, **values)
-        )
-        put_tombs(transaction, NUMBER, made.uuid, dead)
-
-    change(directory, swap)
-    shutil.rmtree(segment_files.segment_folder(directory, row.uuid))
+def forge(directory, row, **options) -> None:
+    forge_segment(directory, NUMBER, row, **options)
 
 
 # ------------------------------------------------------------------------------------- all well
@@ -223,24 +166,17 @@ def test_file_that_does_not_belong_there_is_told_of(database, segments):
 # --------------------------------------------------------------------------- forged contents
 
 
-def drop_a_level(tree):
+def exchange(name, a, b):
+    """Change an array: what stands in two places, one for the other."""
+
+    def edit(arrays):
+        arrays[name][[a, b]] = arrays[name][[b, a]]
+
+    return edit
+
+
+def halve_radius(tree):
     tree["rmax"][0] /= 2
-
-
-def swap_codes(arrays):
-    arrays["codes"][[0, 1]] = arrays["codes"][[1, 0]]
-
-
-def swap_factors(arrays):
-    arrays["fac"][[2, 3]] = arrays["fac"][[3, 2]]
-
-
-def swap_refine(arrays):
-    arrays["refine"][[8, 9]] = arrays["refine"][[9, 8]]
-
-
-def swap_ids(arrays):
-    arrays["ids"][[100, 200]] = arrays["ids"][[200, 100]]
 
 
 def repeat_id(arrays):
@@ -254,15 +190,18 @@ def move_origin(arrays):
 @pytest.mark.parametrize(
     ("name", "edit", "told"),
     [
-        ("tree", drop_a_level, "node 0: a vector at distance"),
-        ("codes", swap_codes, "codes: block 0 is not what its vectors give"),
-        ("codes", swap_factors, "codes: block 2 is not what"),
-        ("codes", swap_refine, "codes: slot 8 has refine planes of another vector"),
-        ("ids", swap_ids, "2 slots hold no record and are not marked, the first is slot 100"),
+        ("tree", halve_radius, "node 0: a vector at distance"),
+        ("codes", exchange("codes", 0, 1), "codes: block 0 is not what its vectors give"),
+        ("codes", exchange("fac", 2, 3), "codes: block 2 is not what"),
+        ("codes", exchange("refine", 8, 9), "codes: slot 8 has refine planes of another vector"),
+        (
+            "ids",
+            exchange("ids", 100, 200),
+            "2 slots hold no record and are not marked, the first is slot 100",
+        ),
         ("ids", repeat_id, "two slots have the same id"),
         ("ids", move_origin, "origins do not begin and end as"),
     ],
-    ids=lambda value: getattr(value, "__name__", None),
 )
 def test_contents_that_do_not_fit_are_found(database, segments, name, edit, told):
     forge(database, segments[1], name=name, edit=edit)
@@ -270,10 +209,7 @@ def test_contents_that_do_not_fit_are_found(database, segments, name, edit, told
 
 
 def test_swapped_vectors_are_found_by_their_codes(database, segments):
-    def swap(arrays):
-        arrays["rows"][[0, 500]] = arrays["rows"][[500, 0]]
-
-    forge(database, segments[1], name="vectors", edit=swap)
+    forge(database, segments[1], name="vectors", edit=exchange("rows", 0, 500))
     found = problems(database)
     assert any("codes: block 0 is not" in one for one in found)
     assert any("node " in one for one in found)
@@ -350,7 +286,7 @@ def test_mark_beyond_the_last_slot_is_found(database, segments):
 
 
 def test_marks_of_no_segment_are_found(database):
-    change(database, lambda t: put_tombs(t, NUMBER, uuid4(), np.ones(3, np.uint8)))
+    change_tables(database, lambda t: put_tombs(t, NUMBER, uuid4(), np.ones(3, np.uint8)))
     assert any("none of its segments" in one for one in problems(database))
 
 
@@ -369,7 +305,7 @@ def test_segment_that_two_rows_name_holds_records_twice(database, segments):
         put_tombs(transaction, NUMBER, segments[0].uuid, bits)
 
     known = {one.uuid for one in segments}
-    change(database, name_again)
+    change_tables(database, name_again)
     found = problems(database)
     assert any("788 records lie in two segments" in one for one in found), found
 
@@ -389,13 +325,13 @@ def test_state_that_does_not_fit_is_found(database, values, told):
 
 
 def test_broken_background_is_found(database):
-    change(database, lambda transaction: put_background(transaction, NUMBER, b"short"))
+    change_tables(database, lambda transaction: put_background(transaction, NUMBER, b"short"))
     (found,) = problems(database)
     assert "background" in found
 
 
 def test_rows_of_no_collection_are_found(database, segments):
-    change(database, lambda transaction: put_segment(transaction, 99, segments[0]))
+    change_tables(database, lambda transaction: put_segment(transaction, 99, segments[0]))
     assert any("table segments: keys of no collection" in one for one in problems(database))
 
 

@@ -38,7 +38,7 @@ def answer(db: Any, call: str, arguments: dict[str, Any]) -> Any:
     if call == "names":
         return [info.name for info in db.collections()], db.aliases()
     if call == "loaded":
-        return sorted(db._store._tails)
+        return sorted(db._store._live)
     return describe(db.collection(arguments.pop("name")), **arguments)
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
+import vecdb
+from vecdb import check_segments
+
 
 def test_sound_database_has_no_problem(run, local, docs_in):
     result = run("check", local.database.path)
@@ -15,6 +20,18 @@ def test_sound_database_has_no_problem(run, local, docs_in):
     report = json.loads(run("check", local.database.path, "-o", "json").out)
     assert (report["ok"], report["problems"]) == (True, [])
     assert report["counts"]["records"] == 10
+
+
+def test_all_codes_are_verified_when_asked(run, local, tmp_path, monkeypatch):
+    monkeypatch.setattr(check_segments, "CODED_BLOCKS", 1)
+    with vecdb.open(tmp_path / "sealed", threads=1) as db:
+        docs = db.create_collection("docs", dim=3)
+        docs.upsert(np.arange(20), np.ones((20, 3)))
+        docs.seal()
+    for options, codes in (((), 8), (("--deep",), 20)):
+        report = json.loads(run("check", tmp_path / "sealed", "-o", "json", *options).out)
+        assert report["ok"]
+        assert (report["counts"]["segments"], report["counts"]["codes"]) == (1, codes)
 
 
 def test_damaged_database_ends_with_status_8_and_names_the_place(run, local, docs_in):

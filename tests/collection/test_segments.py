@@ -131,6 +131,21 @@ def test_lost_folder_is_damage_at_the_second_look_of_the_same_thread(docs, row, 
     assert caught.value.path == f"segments/{sealed[0].uuid.hex}"
 
 
+def test_what_a_stop_has_left_is_removed_at_open(tmp_path, db, docs, sealed):
+    folder = folder_of(docs, sealed[0])
+    db.close()
+    for name in ("a" * 32, f"{'b' * 32}.new"):
+        shutil.copytree(folder, folder.with_name(name))
+    (folder.parent / "notes").touch()  # none of ours
+    with vecdb.open(tmp_path / "db", read_only=True) as reader:
+        assert reader.collection("docs").count() == 150
+        assert len(list(folder.parent.iterdir())) == 5
+    with vecdb.open(tmp_path / "db", threads=1) as again:
+        kept = {*(one.uuid.hex for one in sealed), "notes"}
+        assert {path.name for path in folder.parent.iterdir()} == kept
+        assert len(again.collection("docs").search(np.ones(4), 200)) == 150
+
+
 def test_search_in_a_database_that_lost_a_folder_is_damage(tmp_path, db, docs, sealed):
     folder = folder_of(docs, sealed[1])
     db.close()

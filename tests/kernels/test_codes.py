@@ -44,13 +44,22 @@ class Case:
         return replace(self, planes4=planes, delta=self.delta[rows], constant=self.constant[rows])
 
 
+def planes_of(levels):
+    """[words, 4, queries] of numbers below 16, [queries, 64 words]."""
+    bits = [levels >> j & 1 for j in range(4)]
+    planes = [np.packbits(bit.astype(np.uint8), axis=1, bitorder="little") for bit in bits]
+    return np.ascontiguousarray(np.stack([plane.view("<u8") for plane in planes], axis=1).T)
+
+
 def draw(words=3, queries=1, blocks=41, seed=5):
+    """Levels of the queries are of normal numbers, as those of real ones."""
     rng = np.random.default_rng(seed)
+    levels = np.clip(np.floor(2.6 * rng.standard_normal((queries, 64 * words)) + 8), 0, 15)
     case = Case(
         codes=rng.integers(0, 2**64, (blocks, words, 8), np.uint64),
         fac=rng.standard_normal((blocks, 2, 8), np.float32),
         mask=rng.integers(0, 256, blocks).astype(np.uint8),
-        planes4=rng.integers(0, 2**64, (words, 4, queries), np.uint64),
+        planes4=planes_of(levels.astype(np.int64)),
         delta=rng.random(queries, np.float32) / words,
         constant=rng.standard_normal(queries, np.float32),
     )
@@ -193,6 +202,27 @@ def test_largest_sums_of_the_widest_codes_are_exact(queries):
     case.codes[:4] = 0  # S = 15 * padded
     case.codes[4:] = 2**64 - 1  # S = 0
     case.fac[:, 1] = 1.0
+    assert scan(case) == best(case, 13)
+
+
+@pytest.mark.parametrize("edge", [254, 256])
+def test_sums_at_the_edge_of_a_byte_are_exact(edge):
+    """Of what eight tables add up to at most: 254 fits into a byte, 256 sends the query alone."""
+    case = draw(words=5, queries=4)
+    levels = np.tile([0, 15, 0, 15, 7, 8, 7, 8], (4, 40))
+    if edge == 254:
+        levels.reshape(4, 5, 64)[:, ::2, :32:8] = 1
+    case.planes4[:] = planes_of(levels)
+    case.mask[0] = 0xFF
+    most = np.packbits((levels[0] < 8).astype(np.uint8), bitorder="little").view("<u8")
+    case.codes[0, :, ::2], case.codes[0, :, 1::2] = most[:, None], ~most[:, None]
+    assert scan(case) == best(case, 13)
+
+
+def test_queries_of_any_levels_share_a_batch():
+    case = draw(queries=11)
+    case.planes4[:, :, [2, 9]] = np.random.default_rng(6).integers(0, 2**64, (3, 4, 2), np.uint64)
+    case.planes4[:, :, 5] = 2**64 - 1
     assert scan(case) == best(case, 13)
 
 

@@ -18,9 +18,10 @@ PROBLEM_COLUMNS = (Column("where"), Column("what"))
 
 @click.command(cls=Command)
 @click.argument("directory", metavar="DIR", type=DIRECTORY)
+@click.option("--deep", is_flag=True, help="Make all codes of sealed vectors again, not some.")
 @with_console
 @click.pass_context
-def check(ctx: click.Context, directory: Path, console: Console) -> None:
+def check(ctx: click.Context, directory: Path, deep: bool, console: Console) -> None:
     """Verify every byte of the database in DIR.
 
     Changes nothing, and may run beside a server. Exit status 8 if anything is damaged.
@@ -28,7 +29,7 @@ def check(ctx: click.Context, directory: Path, console: Console) -> None:
     from ..check import check_directory
 
     with open_counter(console) as counter:
-        report = check_directory(directory, progress=counter.show)
+        report = check_directory(directory, progress=counter.show, deep=deep)
     problems = [{"where": problem.where, "what": problem.what} for problem in report.problems]
     if console.format == "table":
         console.rows(problems, PROBLEM_COLUMNS)

@@ -21,7 +21,7 @@ from ..storage.transaction import Transaction
 from .batch import check_ids
 from .cleaning import dead_rows
 from .filtering import make_test, scan_matching
-from .snapshot import Snapshot
+from .memory import measure_memory
 from .store import Store, View
 from .writes import check_id_kind
 
@@ -121,27 +121,12 @@ def stats(
         "dead_rows": dead_rows(state),
         "sealing": _sealing(store, row),
         "vector_bytes": state.count * row.schema.row_bytes,
-        "memory_bytes": _memory_bytes(snapshot),
+        "memory_bytes": measure_memory(snapshot),
     }
 
 
 def _sealing(store: Store, row: CollectionRow) -> str:
     return "" if store.sealer is None else store.sealer.progress_of(row.number)
-
-
-def _memory_bytes(snapshot: Snapshot | None) -> dict[str, int]:
-    """Bytes by part; docs/memory.md has the formula."""
-    total = dict.fromkeys(
-        ("tail", "codes", "refine", "vectors", "ids", "origins", "norms", "masks"), 0
-    )
-    if snapshot is None:
-        return total
-    total["tail"] = snapshot.tail.memory_bytes
-    for sealed in snapshot.segments:
-        total["masks"] += sealed.mask.nbytes
-        for part, size in sealed.segment.memory_bytes().items():
-            total[part] += size
-    return total
 
 
 def _key_behind(view: View, after: object) -> bytes:

@@ -83,16 +83,16 @@ class Lookup:
             return self._score(self.queries, self._lists(self.queries, kept, sigmas, effort))
         answers: list[Nearest | None] = [None] * len(self.queries)
         left = np.arange(len(self.queries))
-        while len(left):
+        while len(left) and kept < self.matching:
             lists = self._lists(self.queries[left], kept, SIGMAS[1], effort)
             met = np.array([one.bound_met for one in lists])
             done = self._score(self.queries[left[met]], [one for one in lists if one.bound_met])
             for query, answer in zip(left[met].tolist(), done, strict=True):
                 answers[query] = answer
             left = left[~met]
-            if kept >= min(KEPT_MAX, self.matching):
+            if kept >= KEPT_MAX:
                 break
-            kept = min(KEPT_MAX, self.matching, _WIDER * kept)
+            kept = min(KEPT_MAX, _WIDER * kept)
         if len(left):
             for query, answer in zip(left.tolist(), self.exact(self.queries[left]), strict=True):
                 answers[query] = answer

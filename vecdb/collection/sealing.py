@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..index.rows import as_float32
+from ..quantize.planes import Encoder
 from ..quantize.score import background_of, draw_sample
 from ..results import SealResult
 from ..storage import segment_files
@@ -142,8 +143,12 @@ class Swap:
         segments.sort(key=lambda one: (one.segment.row.sequence, one.segment.uuid.bytes))
         if self.boundary is not None:
             tail = tail.without_first(self.boundary)
-        if segments and segments[-1].segment.encoder is not tail.encoder:
-            tail = tail.coded_by(segments[-1].segment.encoder)
+        # As ``LiveSnapshot`` chooses it when the database is opened again.
+        newest_encoder = (
+            segments[-1].segment.encoder if segments else Encoder(tail.encoder.quantizer, None)
+        )
+        if newest_encoder is not tail.encoder:
+            tail = tail.coded_by(newest_encoder)
         return replace(newest, segments=tuple(segments), tail=tail)
 
     def clean_up(self, root: Path) -> None:

@@ -101,7 +101,9 @@ def make_request(
 def search(store: Store, name: str, request: Request, deadline: Deadline) -> list[Matches] | None:
     """The answers to all queries of the request, from one view of the collection.
 
-    None: the name has been given to another collection since the request was checked.
+    None: the name has been given to another collection since the request was checked. (Checking
+    within the view would save that, but a filter may be an object of the caller's, whose code must
+    not run inside a transaction.)
     """
     with store.view(name, with_snapshot=True) as view:
         if view.row.number != request.row.number:

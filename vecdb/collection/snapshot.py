@@ -33,7 +33,7 @@ class Snapshot:
     segments: tuple[Sealed, ...] = ()
     tail: Tail
 
-    @property
+    @cached_property
     def live(self) -> int:
         return sum(sealed.live for sealed in self.segments) + self.tail.live
 

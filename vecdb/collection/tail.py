@@ -62,7 +62,7 @@ class Tail:
     size: int = 0
     blocks: tuple[_Block, ...] = ()
 
-    @property
+    @cached_property
     def live(self) -> int:
         return sum(block.live for block in self.blocks)
 
@@ -204,8 +204,7 @@ class Tail:
         return np.searchsorted(self._firsts, slots, side="right") - 1
 
     def _new_block(self, first: int, ids: Ids | Sequence[Any]) -> _Block:
-        fewest, most = _BLOCK_ROWS
-        capacity = min(most, max(fewest, _BLOCK_BYTES // self.schema.row_bytes)) // 8 * 8
+        capacity = block_rows(self.schema)
         codes, factors = _new_codes(capacity, self.encoder)
         return _Block(
             first=first,
@@ -218,6 +217,12 @@ class Tail:
             codes=codes,
             factors=factors,
         )
+
+
+def block_rows(schema: CollectionSchema) -> int:
+    """How many rows a block of the tail has room for."""
+    fewest, most = _BLOCK_ROWS
+    return min(most, max(fewest, _BLOCK_BYTES // schema.row_bytes)) // 8 * 8
 
 
 def _extend(

@@ -5,12 +5,13 @@ float32 and in that order. y stands as 4 bit planes, so <s, y> = delta * (7.5 * 
 the sum over j of 2^j * popcount(code xor plane j), is an integer. Nothing is reordered or
 contracted: a query gets the same bits alone, in a batch, and on any processor.
 
-Two blocks (16 codes) and one or four queries make a step, ``_estimate_pair``. S comes
+Two blocks (16 codes) make a step, ``_estimate_pair``. S comes
 
-- from tables, where the processor can look up 64 bytes at once (AVX-512 VBMI): four dimensions of
-  a code are an index into 16 bytes that hold their part of S. 1.4 times as fast as popcounts for
-  four queries, as fast for one;
-- from popcounts of 8 words anywhere else.
+- for one query from popcounts, of 8 words at once;
+- for four queries from tables, where the processor looks up 64 bytes at once (AVX-512 VBMI): four
+  dimensions of a code are an index to their part of S. A part less the least of its table is
+  small, so eight make a sum of 8 bits before it has to be widened. 1.8 times as fast. The rare
+  query whose parts are too large for that goes alone, and three others with it.
 
 Hits go to ``heaps``. Blocks must come in ascending order: a code never replaces an equal one, so
 the smaller slot stays.
@@ -27,9 +28,8 @@ from numpy.typing import NDArray
 from . import instructions as emit
 from .heaps import Bundle, limit_of, make_newcomers, settle_all, take_hits
 from .instructions import F32, I16, I64, intrinsic, ir
-from .mismatches import sum_by_popcounts, sum_by_tables
+from .mismatches import GROUP, fill_tables, sum_by_popcounts, sum_by_tables
 
-GROUP = 4  # queries that go through a pair of blocks together
 TILE_BYTES = 256 * 1024  # of codes, which stay in the second cache while all groups pass
 PASS_BYTES = 4 * 1024 * 1024  # the same where only one group passes
 
@@ -51,32 +51,41 @@ def _estimate_pair(
     codes: Any,
     fac: Any,
     blocks: Any,
-    operand: Any,
+    planes4: Any,
+    query: Any,
+    tables: Any,
     terms: Any,
-    half: Any,
+    limits: Any,
     out: Any,
 ) -> Any:
-    """Estimates of two blocks for ``len(group)`` queries.
+    """Estimates of two blocks: for ``query`` from ``planes4``, or for four from ``tables``.
 
+    - ``group``: its length tells which
     - ``blocks``: the two, and two that will come later, for which memory is asked
-    - ``operand``: tables [words, 4, group, 64] or planes [words, 4, group, 8], in bytes
-    - ``terms``: [3 * group] deltas, constants, limits; ``half``: 7.5 * padded
-    - ``out``: [group, 16], gets e; -inf for nan
+    - ``terms``: [queries, 3] delta, constant, 7.5 * padded less what the tables leave out
+    - ``limits``: [queries]; ``out``: [queries, 16], gets e; -inf for nan
 
     Bit 16 q + i of the result: e of code i is above the limit of query q, or the limit is nan.
     """
     queries = group.count
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        codes_, fac_, operand_, terms_, out_ = (
-            emit.data(context, builder, signature.args[i], arguments[i]) for i in (1, 2, 4, 5, 7)
+        if queries > 1 and not emit.has_tables(context):
+            return I64(0)
+        codes_, fac_, planes4_, tables_, terms_, limits_, out_ = (
+            emit.data(context, builder, signature.args[i], arguments[i])
+            for i in (1, 2, 4, 6, 7, 8, 9)
         )
         words = emit.extent(context, builder, codes, arguments[1], 1)
         numbers = [builder.extract_value(arguments[3], i) for i in range(4)]
         rows = [builder.mul(builder.mul(block, words), I64(64)) for block in numbers]
         lines = [builder.mul(block, I64(64)) for block in numbers]
-        find = sum_by_tables if emit.has_tables(context) else sum_by_popcounts
-        sums = find(builder, codes_, rows[:2], rows[2:], words, operand_, queries)
+        if queries == 1:
+            step = builder.mul(emit.extent(context, builder, planes4, arguments[4], 2), I64(8))
+            plane = builder.gep(planes4_, [builder.mul(arguments[5], I64(8))])
+            sums = [sum_by_popcounts(builder, codes_, rows[:2], rows[2:], words, plane, step)]
+        else:
+            sums = sum_by_tables(builder, codes_, rows[:2], rows[2:], words, tables_)
         for line in lines[2:]:
             emit.prefetch(builder, fac_, line)
         first, second = (
@@ -86,29 +95,31 @@ def _estimate_pair(
         add, mul = (
             emit.shuffle(builder, pair, range(16)) for pair in zip(first, second, strict=True)
         )
-        whole = emit.spread(builder, arguments[6], _FLOATS)
         least = emit.splat(_FLOATS, float("-inf"))
         hits = I64(0)
         for q in range(queries):
-            delta, constant, limit = (
-                emit.spread(builder, emit.load(builder, terms_, I64(4 * at), F32), _FLOATS)
-                for at in (q, queries + q, 2 * queries + q)
+            delta, constant, whole = (
+                emit.spread(builder, emit.load(builder, terms_, I64(12 * q + byte), F32), _FLOATS)
+                for byte in (0, 4, 8)
             )
             product = builder.fmul(delta, builder.fsub(whole, builder.sitofp(sums[q], _FLOATS)))
             e = builder.fadd(builder.fadd(add, builder.fmul(mul, product)), constant)
-            number = builder.fcmp_ordered(">", e, least)
-            e = builder.select(number, e, least)
+            e = builder.select(builder.fcmp_ordered(">", e, least), e, least)
             emit.store(builder, out_, I64(64 * q), e)
+            limit = emit.spread(builder, emit.load(builder, limits_, I64(4 * q), F32), _FLOATS)
             above = builder.bitcast(builder.fcmp_unordered(">", e, limit), I16)
             hits = builder.or_(hits, builder.shl(builder.zext(above, I64), I64(16 * q)))
         return hits
 
-    return types.uint64(group, codes, fac, blocks, operand, terms, types.float32, out), lower
+    result = types.uint64(
+        *(group, codes, fac, blocks, planes4, types.int64, tables, terms, limits, out)
+    )
+    return result, lower
 
 
 @intrinsic
 def _uses_tables(typing_context: Any) -> Any:
-    """Whether ``_estimate_pair`` reads tables instead of planes."""
+    """Whether ``_estimate_pair`` works for four queries here."""
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return ir.Constant(ir.IntType(1), int(emit.has_tables(context)))
@@ -131,74 +142,40 @@ def _eight_masks(typing_context: Any, mask: Any, at: Any) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _level(planes4: NDArray[np.uint64], w: int, i: int, query: int) -> Any:
-    """The number of 4 bits that stands for dimension 64 w + i of a query."""
-    level = np.uint64(0)
-    for j in range(4):
-        bit = planes4[w, j, query] >> np.uint64(i) & np.uint64(1)
-        level |= bit << np.uint64(j)
-    return np.int64(level)
-
-
-@njit(nogil=True, cache=True)
-def _fill_operand(
-    planes4: NDArray[np.uint64], query: int, out: NDArray[np.uint8], width: int, at: int
-) -> None:
-    """What ``_estimate_pair`` reads of one query: place ``at`` of ``width`` in a group."""
-    words = out.view(np.uint64)
-    for w in range(planes4.shape[0]):
-        if not _uses_tables():
-            for j in range(4):
-                words[width * (4 * w + j) + at] = planes4[w, j, query]
-            continue
-        for nibble in range(16):
-            place = nibble // 2
-            t = 2 * (place // 4) + nibble % 2
-            row = 64 * (width * (4 * w + t) + at) + 16 * (place % 4)
-            total = 0
-            for i in range(4 * nibble, 4 * nibble + 4):
-                total += _level(planes4, w, i, query)
-            out[row] = total
-            for bit in range(4):
-                gain = 15 - 2 * _level(planes4, w, 4 * nibble + bit, query)
-                for v in range(1 << bit):
-                    out[row + v + (1 << bit)] = np.int64(out[row + v]) + gain
-
-
-@njit(nogil=True, cache=True)
-def _count_grouped(queries: int) -> int:
-    """Queries that go in groups, free places included. One or two that are left go alone."""
-    return (queries + GROUP - 3) // GROUP * GROUP
-
-
-@njit(nogil=True, cache=True)
 def _prepare(
     planes4: NDArray[np.uint64],
     delta: NDArray[np.float32],
     constant: NDArray[np.float32],
+    padded: int,
     heap_e: NDArray[np.float32],
     sizes: NDArray[np.int64],
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Operand and terms of all groups, one after the other, then of the queries that go alone."""
+) -> tuple[NDArray[np.uint8], int, NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """Tables of all groups, bytes of a group's, whether they are used; terms and limits."""
     words, queries = planes4.shape[0], planes4.shape[2]
-    grouped = _count_grouped(queries)
-    places = max(grouped, queries)
-    size = words * (256 if _uses_tables() else 32)
-    room = np.zeros(places * size + 64, np.uint8)
-    skip = -room.ctypes.data % 64  # tables begin on a line of the cache
-    operand = room[skip : skip + places * size]
-    terms = np.empty(3 * places, np.float32)
-    for i in range(3 * places):
-        terms[i] = np.inf  # no estimate is above it: so free places stay
+    places = -(-queries // GROUP) * GROUP
+    terms, limits = np.zeros((places, 3), np.float32), np.empty(places, np.float32)
+    for q in range(places):
+        limits[q] = np.inf  # nothing is above it: for free places
     for q in range(queries):
-        width = GROUP if q < grouped else 1
-        first, at = q - q % width, q % width
-        _fill_operand(planes4, q, operand[first * size : (first + width) * size], width, at)
-        terms[3 * first + at] = delta[q]
-        terms[3 * first + width + at] = constant[q]
-        limit = limit_of(heap_e[q], sizes[q], np.float32(np.nan))
-        terms[3 * first + 2 * width + at] = limit
-    return operand, terms
+        terms[q, 0], terms[q, 1], terms[q, 2] = delta[q], constant[q], 7.5 * padded
+        limits[q] = limit_of(heap_e[q], sizes[q], np.float32(np.nan))
+    size = 256 * GROUP * (words + words % 2)
+    grouped = np.zeros(places // GROUP, np.uint8)
+    wanted = queries >= GROUP - 1 and _uses_tables()
+    room = np.zeros(places // GROUP * size + 64 if wanted else 64, np.uint8)
+    tables = room[-room.ctypes.data % 64 :]  # from the beginning of a line of the cache
+    left_out = np.zeros(GROUP, np.int64)
+    for group in range(places // GROUP if wanted else 0):
+        first, end = group * GROUP, min(group * GROUP + GROUP, queries)
+        fits = end - first >= GROUP - 1  # one or two are as fast alone
+        for q in range(first, end if fits else first):
+            part = tables[group * size : (group + 1) * size]
+            left_out[q - first], fit = fill_tables(planes4, q, part, q - first)
+            fits &= fit
+        for q in range(first, end if fits else first):
+            terms[q, 2] = 7.5 * padded - left_out[q - first]
+        grouped[group] = fits
+    return tables, size, grouped, terms, limits
 
 
 # ------------------------------------------------------------------------------------- the scan
@@ -210,22 +187,23 @@ def _scan_group(
     codes: NDArray[np.uint64],
     fac: NDArray[np.float32],
     listed: Bundle,
-    query: Bundle,
-    half: np.float32,
+    planes4: NDArray[np.uint64],
+    query: int,
+    tables: NDArray[np.uint8],
+    terms: NDArray[np.float32],
+    limits: NDArray[np.float32],
     kept: Bundle,
     newcomers: Bundle,
     out: NDArray[np.float32],
 ) -> None:
-    """The queries of a group over an even number of blocks."""
+    """One or four queries over an even number of blocks."""
     blocks, masks = listed
-    operand, terms = query
-    limits = terms[2 * len(group) :]
     last = blocks.shape[0] - 2
     ahead = max(1, emit.PREFETCH_BYTES // (128 * (codes.shape[1] + 1))) * 2
     for i in range(0, last + 1, 2):
         later = min(i + ahead, last)
         pair = (blocks[i], blocks[i + 1], blocks[later], blocks[later + 1])
-        hits = _estimate_pair(group, codes, fac, pair, operand, terms, half, out)
+        hits = _estimate_pair(group, codes, fac, pair, planes4, query, tables, terms, limits, out)
         live = np.uint64(masks[i]) | np.uint64(masks[i + 1]) << np.uint64(8)
         hits &= live * np.uint64(0x0001000100010001)
         if hits != 0:
@@ -243,32 +221,35 @@ def _scan_tile(
     fac: NDArray[np.float32],
     listed: Bundle,
     count: int,
-    query: Bundle,
-    half: np.float32,
+    planes4: NDArray[np.uint64],
+    prepared: tuple[NDArray[np.uint8], int, NDArray[np.uint8], Any, Any],
     kept: Bundle,
     newcomers: Bundle,
     out: NDArray[np.float32],
 ) -> None:
     """All queries over the first ``count`` blocks of a list that has room for one more."""
     blocks, masks = listed
-    operand, terms = query
+    tables, size, grouped, terms, limits = prepared
     if count % 2:
         blocks[count], masks[count] = blocks[count - 1], 0
         count += 1
-    queries = kept[2].shape[0]
-    grouped = _count_grouped(queries)
-    size = operand.shape[0] // max(grouped, queries)
     some = (blocks[:count], masks[:count])
-    for q in range(0, grouped, GROUP):
-        end = q + GROUP
-        asked = (operand[q * size : end * size], terms[3 * q : 3 * end])
-        had, new = _part(kept, q, end), _part(newcomers, q, end)
-        _scan_group((0, 0, 0, 0), codes, fac, some, asked, half, had, new, out)
-    for q in range(grouped, queries):
-        end = q + 1
-        asked = (operand[q * size : end * size], terms[3 * q : 3 * end])
-        had, new = _part(kept, q, end), _part(newcomers, q, end)
-        _scan_group((0,), codes, fac, some, asked, half, had, new, out)
+    queries = planes4.shape[2]
+    for group in range(grouped.shape[0]):
+        first, end = group * GROUP, group * GROUP + GROUP
+        if grouped[group]:
+            _scan_group(
+                *((0, 0, 0, 0), codes, fac, some, planes4, first),
+                *(tables[group * size : (group + 1) * size], terms[first:end], limits[first:end]),
+                *(_part(kept, first, end), _part(newcomers, first, end), out),
+            )
+            continue
+        for q in range(first, min(end, queries)):
+            _scan_group(
+                *((0,), codes, fac, some, planes4, q),
+                *(tables[:0], terms[q : q + 1], limits[q : q + 1]),
+                *(_part(kept, q, q + 1), _part(newcomers, q, q + 1), out),
+            )
 
 
 @njit(nogil=True, cache=True)
@@ -307,8 +288,7 @@ def _scan(
 
     One kernel for both, because it takes seconds to compile.
     """
-    half = np.float32(7.5 * padded)
-    query = _prepare(planes4, delta, constant, heap_e, sizes)
+    prepared = _prepare(planes4, delta, constant, padded, heap_e, sizes)
     some, live = _make_list(codes.shape[1], planes4.shape[2])
     out = np.empty((GROUP, 16), np.float32)
     kept = (heap_e, heap_slot, sizes)
@@ -324,8 +304,8 @@ def _scan(
             live[count] = masks[at]
             count += masks[at] != 0
             at += 1
-        _scan_tile(codes, fac, (some, live), count, query, half, kept, newcomers, out)
-    settle_all(kept, newcomers, np.empty(sizes.shape[0], np.float32))
+        _scan_tile(codes, fac, (some, live), count, planes4, prepared, kept, newcomers, out)
+    settle_all(kept, newcomers, prepared[4])
 
 
 _EVERY_BLOCK = np.empty(0, np.int64)

@@ -1,6 +1,6 @@
 """The scan by Hamming distance: which codes differ from a query's signs in the fewest bits?
 
-Three times as fast as ``codes`` for batches, and coarser. Hits go to ``heaps`` as distances
+2.5 times as fast as ``codes`` for batches, and coarser. Hits go to ``heaps`` as distances
 with a minus, so that higher is better. Blocks must come in ascending order.
 """
 

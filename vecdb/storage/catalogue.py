@@ -11,8 +11,8 @@ from .. import limits
 from ..errors import DataCorruption
 from ..schema import CollectionSchema
 from . import format
-from .checksum import pack, unpack
-from .format import NUMBER
+from .checksum import damaged, pack, unpack
+from .format import NUMBER, STATE_VALUE
 from .transaction import Transaction
 
 DATA_TABLES = ("records", "payloads", "operations", "segments", "tombs", "backgrounds")
@@ -109,17 +109,24 @@ def get_state(transaction: Transaction, number: int) -> State | None:
     if value is None:
         return None
     # Version 1 ends before ``sealed``: nothing was.
-    row = unpack("states", key, value.ljust(format.STATE.itemsize, b"\0"), format.STATE)
+    value = value.ljust(STATE_VALUE.size, b"\0")
+    if len(value) != STATE_VALUE.size:
+        raise damaged("states", key, f"it has {len(value)} bytes, expected {STATE_VALUE.size}")
+    sequence, next_slot, count, first_slot, trimmed, kind, reserved, manifest, sealed, buried = (
+        STATE_VALUE.unpack(value)
+    )
+    if reserved.strip(b"\0"):
+        raise damaged("states", key, "its reserved bytes are not zero")
     return State(
-        sequence=int(row["sequence"]),
-        next_slot=int(row["next_slot"]),
-        count=int(row["count"]),
-        first_slot=int(row["first_slot"]),
-        trimmed=int(row["trimmed"]),
-        id_kind=int(row["id_kind"]),
-        manifest=int(row["manifest"]),
-        sealed=int(row["sealed"]),
-        buried=int(row["buried"]),
+        sequence=sequence,
+        next_slot=next_slot,
+        count=count,
+        first_slot=first_slot,
+        trimmed=trimmed,
+        id_kind=kind,
+        manifest=manifest,
+        sealed=sealed,
+        buried=buried,
     )
 
 

@@ -238,6 +238,7 @@ TOMB_KEY = struct.Struct(">I16sI")  # number, uuid, chunk
 INT_KEY = struct.Struct(">IQ")  # number, id + 2**63: keys sort as the ids do
 KEY_TIME = struct.Struct(">Q")  # microseconds, then the idempotency key
 RECORD_VALUE = struct.Struct("<QQ")  # RECORD, for the hot path
+STATE_VALUE = struct.Struct("<5QB3sI2Q")  # STATE, for the hot path
 INT_BIAS = 1 << 63
 PART_BYTES = 256 * 1024
 """Operations are cut into parts of about this size, so that LMDB finds room for each."""
