@@ -16,7 +16,7 @@ _SAMPLE_SECONDS = 0.02
 
 
 def measure_sealing() -> list[dict[str, Any]]:
-    """One dict a size: seconds of ``seal``, and the most memory meanwhile beside the raw vectors."""
+    """One dict a size: seconds of ``seal``, and the most memory meanwhile."""
     context = multiprocessing.get_context("spawn")  # a process of its own: its memory is counted
     results = []
     for n, dim in SIZES:

@@ -11,8 +11,11 @@ import numpy as np
 from .exact import measure_exact, ratios
 from .loopback import measure_loopback
 from .opening import measure_opening
+from .recall import measure_recall
 from .results import read_results
 from .scan import measure_scan, speed_ratios
+from .sealing import measure_sealing
+from .searching import measure_search
 from .upload import measure_upload
 
 Rows = list[dict[str, Any]]
@@ -197,12 +200,75 @@ def report_scan(rows: Rows) -> list[Figure]:
     return found
 
 
+def report_search(rows: Rows) -> list[Figure]:
+    one = rows[0]
+    ratios_found = [row["exact_ms"] / row["scan_ms"] for row in rows]
+    exact, scan = (float(np.median(_column(rows, name))) for name in ("exact_ms", "scan_ms"))
+    return [
+        Figure(
+            what=f"one embedded search, {one['n']:,} x {one['dim']} (synthetic), sealed, "
+            f'k={one["k"]} with payloads: times as fast as mode="exact"',
+            goal=">= 5",
+            measured=f"{_spread(ratios_found, '.1f')}: {scan:.2f} ms against {exact:.2f} ms",
+            met=float(np.median(ratios_found)) >= 5.0,
+        ),
+        Figure(
+            what="the same: recall@10 of its matches",
+            goal="",
+            measured=f"{np.median(_column(rows, 'recall')):.4f}",
+            met=None,
+        ),
+    ]
+
+
+def report_sealing(rows: Rows) -> list[Figure]:
+    found = []
+    for row in rows:
+        what = f"seal of {row['n']:,} x {row['dim']} (synthetic)"
+        limit = 180.0 * row["raw_bytes"] / (4 * 96e6)  # 3 minutes for 1,000,000 x 96
+        found += [
+            Figure(
+                what=f"{what}: seconds",
+                goal=f"< {limit:.0f}",
+                measured=f"{row['seconds']:.1f} ({row['cpu_seconds']:.1f} of CPU)",
+                met=row["seconds"] < limit,
+            ),
+            Figure(
+                what=f"{what}: most memory, tail and new segment included, by the raw vectors",
+                goal="< 2.5",
+                measured=f"{row['peak_share']:.2f} (the tail by itself {row['tail_share']:.2f})",
+                met=row["peak_share"] < 2.5,
+            ),
+        ]
+    return found
+
+
+def report_recall(rows: Rows) -> list[Figure]:
+    found = []
+    for row in rows:
+        goal = 0.99 if row["effort"] == 1.0 else 0.999
+        found.append(
+            Figure(
+                what=f'recall@{row["k"]} of mode="scan", {row["dataset"]} ({row["n"]:,} x '
+                f"{row['dim']}, {row['metric']}), effort {row['effort']:g}, "
+                f"{row['queries']:,} queries",
+                goal=f">= {goal}",
+                measured=f"{row['recall']:.4f}, worst query {row['worst']:.1f}",
+                met=row["recall"] >= goal,
+            )
+        )
+    return found
+
+
 SUITES = {
     "exact": Suite(run=run_exact, report=report_exact),
     "upload": Suite(run=measure_upload, report=report_upload),
     "loopback": Suite(run=measure_loopback, report=report_loopback),
     "opening": Suite(run=measure_opening, report=report_opening),
     "scan": Suite(run=measure_scan, report=report_scan),
+    "search": Suite(run=measure_search, report=report_search),
+    "sealing": Suite(run=measure_sealing, report=report_sealing),
+    "recall": Suite(run=measure_recall, report=report_recall),
 }
 
 

@@ -250,7 +250,7 @@ def test_filter_that_leaves_no_more_than_are_kept_is_exact(filled):
     def predicate(one):
         return one["group"] == 6
 
-    assert len(filled.model.matching(predicate)) < rows_kept(10, 1.0, 10**6)
+    assert len(filled.model.matching(predicate)) < rows_kept(10, 1.0, 10**6, 6)
     for query in filled.queries[:4]:
         for k in (1, 10, 1_000):
             found = filled.docs.search(query, k, filter={"group": 6}, mode="scan", with_vector=True)

@@ -16,6 +16,7 @@ import vecdb
 from vecdb.check import check_directory
 from vecdb.collection import sealer
 from vecdb.collection.sealer import choose_compaction, needs_seal, tail_limit
+from vecdb.collection.sealing import Swap
 from vecdb.errors import DeadlineExceeded, StorageError, Unavailable
 from vecdb.results import SealResult
 from vecdb.storage.catalogue import State
@@ -377,3 +378,21 @@ def test_thread_outlives_files_that_cannot_be_swept(db, docs, fill, thread, monk
         assert docs.compact().segments == 1
         assert docs.compact().segments == 1
     assert "could not be removed" in caplog.text
+
+
+def test_deleting_sealed_records_calls_for_a_compaction(tmp_path, rng, monkeypatch):
+    """Without a seal: nothing is written but deletes."""
+    monkeypatch.setattr(sealer, "BURIED_RECORDS", 50)
+    done = threading.Event()
+    clean_up = Swap.clean_up
+    monkeypatch.setattr(Swap, "clean_up", lambda *given: (clean_up(*given), done.set()))
+    with vecdb.open(tmp_path, threads=1) as db:
+        docs = db.create_collection("docs", dim=4)
+        docs.upsert(range(400), rng.standard_normal((400, 4)).astype(np.float32))
+        docs.seal()
+        done.clear()
+        docs.delete(range(40))
+        docs.delete(range(40, 200))
+        assert done.wait(60.0), "nothing was compacted"
+        (segment,) = docs.stats()["segments"]
+        assert segment["slots"] == 200

@@ -303,14 +303,15 @@ def test_scan_ends_at_its_deadline(make_runs, rng, pool, small_parts, hamming):
 
 
 def test_effort_multiplies_the_rows_kept_up_to_a_bound():
-    assert rows_kept(10, 1.0, 10**6) == 650
-    assert rows_kept(10, 0.1, 10**6) == 65
-    assert rows_kept(10, 0.001, 10**6) == 10  # never fewer than asked for
-    assert rows_kept(10, 8.0, 10**6) == 5_200
-    assert rows_kept(10, 64.0, 10**6) == KEPT_MAX
-    assert rows_kept(KEPT_MAX, 1.0, 10**6) == KEPT_MAX
-    assert rows_kept(10, 1.0, 400) == 400
-    assert rows_kept(10, 1.0, 0) == 1
+    assert rows_kept(10, 1.0, 10**6, 6) == 650
+    assert rows_kept(10, 0.1, 10**6, 6) == 65
+    assert rows_kept(10, 0.001, 10**6, 6) == 10  # never fewer than asked for
+    assert rows_kept(10, 8.0, 10**6, 6) == 5_200
+    assert rows_kept(10, 64.0, 10**6, 6) == KEPT_MAX
+    assert rows_kept(KEPT_MAX, 1.0, 10**6, 6) == KEPT_MAX
+    assert rows_kept(10, 1.0, 400, 6) == 400
+    assert rows_kept(10, 1.0, 0, 6) == 1
+    assert rows_kept(10, 1.0, 10**6, 2) == 975  # short codes tell less
 
 
 def test_sigmas_grow_with_the_effort_from_two_to_three():

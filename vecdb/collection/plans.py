@@ -23,6 +23,9 @@ from .writes import collection_gone
 if TYPE_CHECKING:
     from .store import Store, View
 
+DEAD_SHARE = 0.2
+"""A segment with more dead slots is written anew."""
+
 Choose = Callable[[tuple[Sealed, ...]], tuple[Sealed, ...]]
 Show = Callable[[float], None]
 Check = Callable[[], None]
@@ -125,7 +128,9 @@ def _rows_max(store: Store, row: CollectionRow) -> int:
 
 
 def _that_fit(taken: tuple[Sealed, ...], rows_max: int) -> tuple[Sealed, ...]:
-    """The smallest of ``taken`` that fit together; none where that would change nothing."""
+    """The smallest of ``taken`` that fit together; none where that would change little."""
+    if sum(sealed.live for sealed in taken) <= rows_max:
+        return taken
     kept: list[Sealed] = []
     rows = 0
     for sealed in sorted(taken, key=lambda one: (one.live, one.segment.uuid.bytes)):
@@ -133,7 +138,7 @@ def _that_fit(taken: tuple[Sealed, ...], rows_max: int) -> tuple[Sealed, ...]:
         if rows > rows_max:
             break
         kept.append(sealed)
-    dead = any(one.live < len(one) for one in kept)
+    dead = any(len(one) - one.live > DEAD_SHARE * len(one) for one in kept)
     return tuple(kept) if len(kept) > 1 or dead else ()
 
 

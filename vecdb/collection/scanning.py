@@ -75,7 +75,8 @@ class Lookup:
 
     def scan(self, effort: Effort) -> list[Nearest]:
         """The ``k`` best by the codes of all matching vectors; min(k, matching) of them."""
-        kept = rows_kept(self.k, effort.factor or 1.0, self.matching)
+        words = self.snapshot.tail.encoder.quantizer.words
+        kept = rows_kept(self.k, effort.factor or 1.0, self.matching, words)
         if kept >= self.matching:  # codes would leave none out
             return self.exact(self.queries)
         if effort.factor is not None:

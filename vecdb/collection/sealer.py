@@ -17,7 +17,7 @@ from ..deadline import Deadline
 from ..errors import DeadlineExceeded, NotFound, Unavailable
 from ..results import SealResult
 from ..storage.catalogue import CollectionRow, State
-from .plans import plan_compaction, plan_seal
+from .plans import DEAD_SHARE, plan_compaction, plan_seal
 from .sealing import Outdated, Swap
 from .segment import Sealed
 
@@ -30,8 +30,8 @@ SEAL_RECORDS = 20_000
 SEAL_SHARE = 0.05
 SEAL_RECORDS_MAX = 200_000
 """A tail is sealed from max(SEAL_RECORDS, SEAL_SHARE of the collection) on, at most from this."""
-DEAD_SHARE = 0.2
-"""A segment with more dead slots is written anew."""
+BURIED_RECORDS = 1_000
+"""Fewer sealed records that were retired are no reason to look for a compaction."""
 _TRIES = 3
 _GROWTH = 1.25  # of a tail whose seal failed, until it is tried again
 
@@ -87,6 +87,7 @@ class Sealer:
         self._requests: deque[_Request] = deque()
         self._noted: dict[int, tuple[CollectionRow, State]] = {}
         self._failed: dict[int, int] = {}  # tail's records when its seal failed
+        self._looked: dict[int, int] = {}  # records retired when compactions were looked for
         self._working: tuple[int, str] | None = None  # collection's number, word for it
         self._share_done = 0.0
         self._sweeping = False
@@ -95,17 +96,20 @@ class Sealer:
 
     def note(self, row: CollectionRow, state: State) -> None:
         """A commit has changed the collection: there may be work. Called by the writer."""
-        if not needs_seal(state):
+        retired = state.buried > max(BURIED_RECORDS, DEAD_SHARE * state.sealed)
+        if not retired and not needs_seal(state):
             return
         with self._condition:
-            self._noted[row.number] = row, state
-            self._wake()
+            if needs_seal(state) or state.buried > _GROWTH * self._looked.get(row.number, 0):
+                self._noted[row.number] = row, state
+                self._wake()
 
     def forget(self, number: int) -> None:
         """The collection has been dropped."""
         with self._condition:
             self._noted.pop(number, None)
             self._failed.pop(number, None)
+            self._looked.pop(number, None)
 
     def sweep(self) -> None:
         """A dropped collection has left the manifest: remove its files."""
@@ -194,10 +198,12 @@ class Sealer:
         """What a collection needs by itself: a seal, then compactions."""
         waiting = state.count - state.sealed
         with self._condition:
+            self._looked[row.number] = state.buried
             if waiting < _GROWTH * self._failed.get(row.number, 0):
                 return
         try:
-            self._work(row, "seal", automatic=True)
+            if needs_seal(state):
+                self._work(row, "seal", automatic=True)
             while self._work(row, "compact", automatic=True).records:
                 pass
         except (_Closing, NotFound):  # or it has been dropped

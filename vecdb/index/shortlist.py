@@ -30,6 +30,8 @@ from .scan_codes import KEPT_MAX, Kept, Scan, scan_group
 
 SIGMAS = 2.0, 3.0
 """How many standard errors an estimate is trusted to be off: at effort 1 and at 8, or the bound."""
+SHORT_WORDS, SHORT_FACTOR = 2, 1.5
+"""Codes of up to 128 bits tell less, so more rows are kept (recall@10 on GloVe .9886 -> .9943)."""
 _GROUP_KEPT = 1024 * 1024  # rows kept at once, of all queries of a group
 
 
@@ -47,9 +49,10 @@ class Shortlist:
     refined: int
 
 
-def rows_kept(k: int, effort: float, matching: int) -> int:
-    """How many rows the scan plane keeps."""
-    wanted = min(math.ceil(effort * (500 + 15 * k)), KEPT_MAX)
+def rows_kept(k: int, effort: float, matching: int, words: int) -> int:
+    """How many rows the scan plane keeps; ``words``: of its codes."""
+    wider = SHORT_FACTOR if words <= SHORT_WORDS else 1.0
+    wanted = min(math.ceil(wider * effort * (500 + 15 * k)), KEPT_MAX)
     return max(1, min(matching, max(wanted, k)))
 
 
