@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 DIM = 40
 METRICS = ("cosine", "dot", "l2")
 ESTIMATORS = ("rabitq", "hamming")
-FEW = 0.15  # an effort: about 80 rows are kept for k = 3
+FEW = 0.15  # an effort: about 120 rows are kept for k = 3
 
 
 def clusters(rng, count, dim=DIM):
@@ -348,7 +348,7 @@ def test_bound_scans_only_the_queries_that_need_it_again(filled, monkeypatch):
         return lists(self, queries, kept, sigmas, effort)
 
     monkeypatch.setattr(scanning.Lookup, "_lists", note)
-    monkeypatch.setattr(scanning, "rows_kept", lambda k, effort, matching: 20)
+    monkeypatch.setattr(scanning, "rows_kept", lambda *_: 20)
     found = filled.docs.search_batch(filled.queries, 3, mode="scan", effort="bound")
     counts = [count for count, _, _ in widths]
     assert [kept for _, kept, _ in widths] == [20 * 4**turn for turn in range(len(widths))]
