@@ -17,7 +17,8 @@ from vecdb.datasets import load_dataset
 
 VARIABLE = "VECDB_BENCH_DATA"
 """The folder of datasets: one folder each, of ``vectors.npy`` or idx files."""
-EFFORTS = (1.0, 8.0)
+EFFORTS = (None, 8.0)
+"""The default, and high."""
 QUERIES = 1_000
 
 

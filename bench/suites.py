@@ -246,11 +246,12 @@ def report_sealing(rows: Rows) -> list[Figure]:
 def report_recall(rows: Rows) -> list[Figure]:
     found = []
     for row in rows:
-        goal = 0.99 if row["effort"] == 1.0 else 0.999
+        goal = 0.99 if row["effort"] is None else 0.999
+        effort = "default effort" if row["effort"] is None else f"effort {row['effort']:g}"
         found.append(
             Figure(
                 what=f'recall@{row["k"]} of mode="scan", {row["dataset"]} ({row["n"]:,} x '
-                f"{row['dim']}, {row['metric']}), effort {row['effort']:g}, "
+                f"{row['dim']}, {row['metric']}), {effort}, "
                 f"{row['queries']:,} queries",
                 goal=f">= {goal}",
                 measured=f"{row['recall']:.4f}, worst query {row['worst']:.1f}",

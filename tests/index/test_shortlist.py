@@ -78,6 +78,7 @@ def make_runs(rng):
                     mask=np.packbits(mask[start:stop], bitorder="little"),
                     encoder=encoder,
                     kappa=KAPPA + 0.01 * at if sealed else KAPPA,
+                    mul_max=float(factors[:, 1].max()),
                     refine=refine if sealed else None,
                 )
             )
@@ -204,6 +205,7 @@ def test_parts_of_the_codes_do_not_show(make_runs, rng, monkeypatch, hamming):
                 mask=run.mask[part],
                 encoder=run.encoder,
                 kappa=run.kappa,
+                mul_max=run.mul_max,
             )
         )
     assert content(whole.search(queries, hamming=hamming, runs=cut)) == expected
@@ -259,6 +261,7 @@ def test_mask_is_as_if_the_other_rows_were_not_there(make_runs, rng):
         mask=np.packbits(np.ones(len(rows), np.uint8), bitorder="little"),
         encoder=run.encoder,
         kappa=run.kappa,
+        mul_max=float(factors[:, 1].max()),
         refine=refine,
     )
     queries = clusters(rng, 6, 50)
@@ -303,15 +306,14 @@ def test_scan_ends_at_its_deadline(make_runs, rng, pool, small_parts, hamming):
 
 
 def test_effort_multiplies_the_rows_kept_up_to_a_bound():
-    assert rows_kept(10, 1.0, 10**6, 6) == 650
-    assert rows_kept(10, 0.1, 10**6, 6) == 65
-    assert rows_kept(10, 0.001, 10**6, 6) == 10  # never fewer than asked for
-    assert rows_kept(10, 8.0, 10**6, 6) == 5_200
-    assert rows_kept(10, 64.0, 10**6, 6) == KEPT_MAX
-    assert rows_kept(KEPT_MAX, 1.0, 10**6, 6) == KEPT_MAX
-    assert rows_kept(10, 1.0, 400, 6) == 400
-    assert rows_kept(10, 1.0, 0, 6) == 1
-    assert rows_kept(10, 1.0, 10**6, 2) == 975  # short codes tell less
+    assert rows_kept(10, 1.0, 10**6) == 650
+    assert rows_kept(10, 0.1, 10**6) == 65
+    assert rows_kept(10, 0.001, 10**6) == 10  # never fewer than asked for
+    assert rows_kept(10, 8.0, 10**6) == 5_200
+    assert rows_kept(10, 64.0, 10**6) == KEPT_MAX
+    assert rows_kept(KEPT_MAX, 1.0, 10**6) == KEPT_MAX
+    assert rows_kept(10, 1.0, 400) == 400
+    assert rows_kept(10, 1.0, 0) == 1
 
 
 def test_sigmas_grow_with_the_effort_from_two_to_three():

@@ -240,8 +240,8 @@ class CollectionMachine(RuleBasedStateMachine):
                 cleaning, "needs_cleaning", lambda s: cleaning.dead_rows(s) > 0 or s.buried > 0
             )
             patch.setattr(cleaning, "_STEP_PARTS", parts)
+            bury = store.segments.bury
             for _ in range(steps):
-                bury = store.segments.bury
                 store.submit(lambda group: cleaning.clean_step(group, row, bury), 1).result()
 
     @rule()

@@ -27,12 +27,24 @@ _WIDER = 4  # times as many rows are kept when the bound was not met
 class Effort:
     """How hard to look.
 
-    - ``factor``: of the number of rows that the scan plane keeps; None: as many as the bound needs
+    - ``factor``: of the number of rows that the scan plane keeps
+    - ``widenings``: how often more are kept for a query whose error bound was not met
+    - ``bound``: where it is still not met, compare exactly
     - ``hamming``: by Hamming distances first
     """
 
-    factor: float | None = 1.0
+    factor: float = 1.0
+    widenings: int = 0
+    bound: bool = False
     hamming: bool = False
+
+    @property
+    def sigmas(self) -> float:
+        return SIGMAS[1] if self.bound else sigmas_at(self.factor)
+
+
+DEFAULT = Effort(widenings=1)
+BY_BOUND = Effort(widenings=KEPT_MAX, bound=True)
 
 
 def choose_path(mode: str, matching: int) -> str:
@@ -75,40 +87,38 @@ class Lookup:
 
     def scan(self, effort: Effort) -> list[Nearest]:
         """The ``k`` best by the codes of all matching vectors; min(k, matching) of them."""
-        words = self.snapshot.tail.encoder.quantizer.words
-        kept = rows_kept(self.k, effort.factor or 1.0, self.matching, words)
-        if kept >= self.matching:  # codes would leave none out
-            return self.exact(self.queries)
-        if effort.factor is not None:
-            sigmas = sigmas_at(effort.factor)
-            return self._score(self.queries, self._lists(self.queries, kept, sigmas, effort))
+        kept = rows_kept(self.k, effort.factor, self.matching)
         answers: list[Nearest | None] = [None] * len(self.queries)
         left = np.arange(len(self.queries))
-        while len(left) and kept < self.matching:
-            lists = self._lists(self.queries[left], kept, SIGMAS[1], effort)
-            met = np.array([one.bound_met for one in lists])
-            done = self._score(self.queries[left[met]], [one for one in lists if one.bound_met])
-            for query, answer in zip(left[met].tolist(), done, strict=True):
+        widenings = effort.widenings
+        while len(left) and kept < self.matching:  # else codes would leave none out
+            lists = self._lists(self.queries[left], kept, effort)
+            last = not effort.bound and (widenings == 0 or kept >= KEPT_MAX)
+            done = np.array([last or one.bound_met for one in lists])
+            found = self._score(
+                self.queries[left[done]],
+                [one for one, is_done in zip(lists, done.tolist(), strict=True) if is_done],
+            )
+            for query, answer in zip(left[done].tolist(), found, strict=True):
                 answers[query] = answer
-            left = left[~met]
+            left = left[~done]
             if kept >= KEPT_MAX:
                 break
-            kept = min(KEPT_MAX, _WIDER * kept)
+            kept, widenings = min(KEPT_MAX, _WIDER * kept), widenings - 1
         if len(left):
             for query, answer in zip(left.tolist(), self.exact(self.queries[left]), strict=True):
                 answers[query] = answer
         return [answer for answer in answers if answer is not None]
 
-    def _lists(
-        self, queries: NDArray[np.float32], kept: int, sigmas: float, effort: Effort
-    ) -> list[Shortlist]:
+    def _lists(self, queries: NDArray[np.float32], kept: int, effort: Effort) -> list[Shortlist]:
         snapshot, store = self.snapshot, self.store
         runs = snapshot.coded() if self.origins is None else snapshot.coded_where(self.origins)
         scan = Scan(
             k=min(self.k, self.matching),
             matching=self.matching,
             kept=kept,
-            sigmas=sigmas,
+            sigmas=effort.sigmas,
+            certain=effort.bound,
             hamming=effort.hamming,
             deadline=self.deadline,
             pool=store.pool,

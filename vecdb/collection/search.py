@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from ..storage.format import ID_STR
 from ..storage.records import Ids, id_keys
 from . import columns
 from .arguments import check_flag, check_number
-from .scanning import BOUND, Effort, Lookup, choose_path
+from .scanning import BOUND, BY_BOUND, DEFAULT, Effort, Lookup, choose_path
 from .snapshot import Snapshot
 from .store import Store, View
 from .vectors import as_matrix, check_finite, check_not_zero, to_dtype
@@ -202,9 +202,15 @@ def _check_effort(mode: str, effort: object, estimator: object) -> Effort:
             hint="Leave it out, or use mode='scan'",
         )
     if effort is None:
-        return Effort(hamming=hamming)
+        return replace(DEFAULT, hamming=hamming)
     if isinstance(effort, str) and effort == BOUND:
-        return Effort(factor=None, hamming=hamming)
+        if hamming:
+            raise InvalidArgument(
+                "estimator='hamming' has no error bound, so effort='bound' means nothing to it",
+                field="estimator",
+                hint="Use the default estimator, or a number as effort",
+            )
+        return BY_BOUND
     number = check_number("effort", effort, repr(BOUND))
     if not 0.0 < number <= limits.EFFORT:
         raise InvalidArgument(

@@ -45,6 +45,7 @@ class Segment:
         self.refine = codes.refine
         self.encoder = Encoder(quantizer_of(schema, number), codes.mean)
         self.kappa = info.quantizer.kappa
+        self.mul_max = float(codes.fac[:, 1].max())
         self.ids, self.origins = segment_files.read_ids(root, info)
         self.order = np.argsort(self.origins, kind="stable").astype(np.uint32)
         self._sorted: NDArray[np.uint64] = self.origins[self.order]
@@ -149,6 +150,7 @@ class Sealed:
             mask=self.mask if mask is None else mask & self.mask,
             encoder=segment.encoder,
             kappa=segment.kappa,
+            mul_max=segment.mul_max,
             refine=segment.refine,
         )
 

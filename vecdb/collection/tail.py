@@ -258,13 +258,15 @@ def _coded(block: _Block, encoder: Encoder) -> _Block:
 
 def _coded_run(block: _Block, mask: NDArray[np.uint8], encoder: Encoder) -> CodedRun:
     packed = np.packbits(mask, bitorder="little")
+    factors = block.factors[: len(packed)]
     return CodedRun(
         first=block.first,
         codes=block.codes[: len(packed)],
-        factors=block.factors[: len(packed)],
+        factors=factors,
         mask=packed,
         encoder=encoder,
         kappa=KAPPA,
+        mul_max=float(factors[:, 1].max()),
     )
 
 

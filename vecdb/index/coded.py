@@ -18,6 +18,7 @@ class CodedRun:
     - ``codes``: uint64[blocks, words, 8]; ``factors``: float32[blocks, 2, 8]
     - ``mask``: uint8[blocks], a bit for each place that may match
     - ``refine``: uint64[n, ...], the refine planes; None: there are none
+    - ``mul_max``: the largest factor ``mul``: no estimate of the scan plane is less certain
     - ``kappa``: rms error of the scan plane, in units of mul |y|
     """
 
@@ -27,6 +28,7 @@ class CodedRun:
     mask: NDArray[np.uint8]
     encoder: Encoder
     kappa: float
+    mul_max: float
     refine: NDArray[np.uint64] | None = None
 
     @property

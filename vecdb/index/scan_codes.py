@@ -45,6 +45,7 @@ class Scan:
     - ``matching``: rows that may match, in all
     - ``kept``: rows that the scan plane keeps for each query
     - ``sigmas``: how many standard errors an estimate is trusted to be off
+    - ``certain``: the bound is to hold for rows of any error; every row that was kept is refined
     - ``hamming``: order by the Hamming distance first
     """
 
@@ -52,6 +53,7 @@ class Scan:
     matching: int
     kept: int
     sigmas: float = 2.0
+    certain: bool = False
     hamming: bool = False
     deadline: Deadline = Deadline()  # noqa: RUF009 - a frozen value
     pool: Executor | None = None

@@ -30,8 +30,6 @@ from .scan_codes import KEPT_MAX, Kept, Scan, scan_group
 
 SIGMAS = 2.0, 3.0
 """How many standard errors an estimate is trusted to be off: at effort 1 and at 8, or the bound."""
-SHORT_WORDS, SHORT_FACTOR = 2, 1.5
-"""Codes of up to 128 bits tell less, so more rows are kept (recall@10 on GloVe .9886 -> .9943)."""
 _GROUP_KEPT = 1024 * 1024  # rows kept at once, of all queries of a group
 
 
@@ -49,10 +47,9 @@ class Shortlist:
     refined: int
 
 
-def rows_kept(k: int, effort: float, matching: int, words: int) -> int:
-    """How many rows the scan plane keeps; ``words``: of its codes."""
-    wider = SHORT_FACTOR if words <= SHORT_WORDS else 1.0
-    wanted = min(math.ceil(wider * effort * (500 + 15 * k)), KEPT_MAX)
+def rows_kept(k: int, effort: float, matching: int) -> int:
+    """How many rows the scan plane keeps."""
+    wanted = min(math.ceil(effort * (500 + 15 * k)), KEPT_MAX)
     return max(1, min(matching, max(wanted, k)))
 
 
@@ -140,6 +137,8 @@ def _refine(
         highs.append(values[:stop] + error)
         places.append(at[:stop])
         worst = max(worst, float(estimates[-1] + scan.sigmas * last))
+    if scan.certain:
+        worst = _best_dropped(together, planes, kept, query, scan)
     low, high, place = map(np.concatenate, (lows, highs, places)) if places else _NOTHING
     least = -math.inf
     if len(low) > scan.k:
@@ -149,6 +148,26 @@ def _refine(
         bound_met=scan.kept >= scan.matching or worst < least,
         refined=refined,
     )
+
+
+def _best_dropped(
+    together: list[list[CodedRun]],
+    planes: Sequence[QueryPlanes],
+    kept: Sequence[Kept],
+    query: int,
+    scan: Scan,
+) -> float:
+    """The highest score, by so many sigmas, that a row the scan plane dropped may have.
+
+    The last row kept tells the error of those behind it only where all errors are about the same.
+    """
+    last = min(float(estimates[-1]) for estimates, _ in kept if len(estimates))
+    error = max(
+        float(sigma_1(run.mul_max, float(prepared.length[query]), run.kappa))
+        for group, prepared in zip(together, planes, strict=True)
+        for run in group
+    )
+    return last + scan.sigmas * error
 
 
 _NOTHING = (np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
@@ -180,7 +199,7 @@ def _refined(
         planes.constant[query],
         planes.length[query],
         run.kappa,
-        scan.sigmas,
+        math.inf if scan.certain else scan.sigmas,
         scan.k,
         values,
         sigmas,
@@ -220,6 +239,7 @@ def warm() -> None:
         mask=mask,
         encoder=encoder,
         kappa=KAPPA,
+        mul_max=float(factors[:, 1].max()),
         refine=refine,
     )
     for hamming in (False, True):

@@ -145,8 +145,7 @@ def scan_snapshot(
         places = places[np.array([keep(id) for id in snapshot.ids_of(places)])]
         runs = snapshot.coded_where(np.sort(snapshot.origins_of(places).astype(np.int64)))
     k = min(k, len(places))
-    words = snapshot.tail.encoder.quantizer.words
-    kept = rows_kept(k, effort, len(places), words)
+    kept = rows_kept(k, effort, len(places))
     if kept < len(places):
         quantizer, sigmas = snapshot.tail.encoder.quantizer, sigmas_at(effort)
         outcome = shortlist_query(
