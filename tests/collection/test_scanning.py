@@ -15,7 +15,7 @@ import pytest
 
 import vecdb
 from vecdb.collection import scanning, tail
-from vecdb.collection.scanning import EXACT_RECORDS, choose_path
+from vecdb.collection.scanning import EXACT_NUMBERS, EXACT_RECORDS, choose_path
 from vecdb.deadline import Deadline
 from vecdb.errors import DeadlineExceeded, InvalidArgument
 from vecdb.index import scan_codes
@@ -289,17 +289,17 @@ def test_copies_come_by_id_after_a_seal(db, rng, estimator):
 
 
 def test_auto_is_exact_up_to_a_number_of_matching_records(filled, monkeypatch):
-    assert [choose_path("auto", count) for count in (0, EXACT_RECORDS, EXACT_RECORDS + 1)] == [
+    few = [(0, 16_384), (EXACT_RECORDS, 16_384), (EXACT_NUMBERS // 8, 8)]
+    assert [choose_path("auto", *one) for one in few] == ["exact"] * 3
+    many = [(EXACT_RECORDS + 1, 16_384), (EXACT_NUMBERS // 8 + 1, 8)]
+    assert [choose_path("auto", *one) for one in many] == ["scan"] * 2
+    assert [choose_path(mode, count, 8) for mode in ("exact", "scan") for count in (1, 10**9)] == [
         "exact",
         "exact",
+        "scan",
         "scan",
     ]
-    assert [choose_path(mode, count) for mode in ("exact", "scan") for count in (1, 10**9)] == [
-        "exact",
-        "exact",
-        "scan",
-        "scan",
-    ]
+    monkeypatch.setattr(scanning, "EXACT_NUMBERS", 0)
     asked = {"k": 3, "effort": 0.01}  # 6 rows are kept
     scan, auto = (
         content(filled.docs.search_batch(filled.queries, mode=mode, **asked))
@@ -320,33 +320,6 @@ def test_more_effort_finds_more(filled):
         hits = [np.isin(one.ids, best.ids).mean() for one, best in zip(found, exact, strict=True)]
         recalls.append(np.mean(hits))
     assert recalls[0] < 0.7 < recalls[1] < recalls[2] <= recalls[3] == 1.0
-
-
-@pytest.mark.slow
-def test_bound_keeps_as_many_as_it_takes(db, rng, monkeypatch):
-    """Gaussian vectors of few dimensions: estimates tell little, every query needs more."""
-    docs = db.create_collection("docs", dim=16, metric="l2")
-    vectors = rng.standard_normal((3_000, 16)).astype(np.float32)
-    docs.upsert(np.arange(3_000), vectors)
-    docs.seal()
-    queries = rng.standard_normal((12, 16)).astype(np.float32)
-    exact = content(docs.search_batch(queries, 5, mode="exact"))
-    asked = {"mode": "scan", "effort": "bound"}
-    assert content(docs.search_batch(queries, 5, **asked)) == exact
-    assert content([docs.search(query, 5, **asked) for query in queries]) == exact
-    monkeypatch.setattr(scanning, "KEPT_MAX", 600)  # no wider than the first try
-    assert content(docs.search_batch(queries, 5, **asked)) == exact
-
-
-def test_bound_holds_for_vectors_of_very_different_lengths(db, rng):
-    """Under dot the error of an estimate grows with the vector's length."""
-    docs = db.create_collection("docs", dim=64, metric="dot")
-    vectors = rng.standard_normal((4_000, 64)) * rng.lognormal(0.0, 1.0, (4_000, 1))
-    docs.upsert(np.arange(4_000), vectors.astype(np.float32))
-    docs.seal()
-    queries = rng.standard_normal((20, 64)).astype(np.float32)
-    exact = content(docs.search_batch(queries, 10, mode="exact"))
-    assert content(docs.search_batch(queries, 10, mode="scan", effort="bound")) == exact
 
 
 def test_hamming_has_no_bound(filled):

@@ -332,9 +332,9 @@ class Collection:
 
         ``mode``: "exact" compares every matching vector, "scan" the codes of all and then the
         vectors of those that may be among the best; "auto" is exact where few match.
-        ``effort``: a factor of the rows that the codes keep (8 is high); None: 1, and once more with
-        4 where the error bound was not met; "bound": as many as it asks for. ``estimator``:
-        "hamming" is faster for batches.
+        ``effort``: a factor of the rows that the codes keep (8 is high); None: 1, and then 4 where
+        the error bound was not met; "bound": as many as it asks for. ``estimator``: "hamming" is
+        faster for batches.
         ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
         """
         return self._search(

@@ -17,8 +17,10 @@ from .snapshot import Snapshot
 if TYPE_CHECKING:
     from .store import Store
 
-EXACT_RECORDS = 2_000
-"""Mode auto scores as many matching records exactly: codes would not save time."""
+EXACT_RECORDS, EXACT_NUMBERS = 2_000, 4 * 1024 * 1024
+"""Mode auto compares as many matching records, or numbers of them, exactly: codes save no time."""
+EXACT_SHARE = 1 / 16
+"""Scoring a larger share of the matching rows one by one takes longer than comparing all."""
 BOUND = "bound"
 _WIDER = 4  # times as many rows are kept when the bound was not met
 
@@ -47,11 +49,12 @@ DEFAULT = Effort(widenings=1)
 BY_BOUND = Effort(widenings=KEPT_MAX, bound=True)
 
 
-def choose_path(mode: str, matching: int) -> str:
+def choose_path(mode: str, matching: int, dim: int) -> str:
     """ "exact" or "scan"."""
-    if mode == "auto":
-        return "exact" if matching <= EXACT_RECORDS else "scan"
-    return mode
+    if mode != "auto":
+        return mode
+    few = matching <= EXACT_RECORDS or matching * dim <= EXACT_NUMBERS
+    return "exact" if few else "scan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,27 +91,28 @@ class Lookup:
     def scan(self, effort: Effort) -> list[Nearest]:
         """The ``k`` best by the codes of all matching vectors; min(k, matching) of them."""
         kept = rows_kept(self.k, effort.factor, self.matching)
-        answers: list[Nearest | None] = [None] * len(self.queries)
-        left = np.arange(len(self.queries))
-        widenings = effort.widenings
-        while len(left) and kept < self.matching:  # else codes would leave none out
-            lists = self._lists(self.queries[left], kept, effort)
-            last = not effort.bound and (widenings == 0 or kept >= KEPT_MAX)
-            done = np.array([last or one.bound_met for one in lists])
-            found = self._score(
-                self.queries[left[done]],
-                [one for one, is_done in zip(lists, done.tolist(), strict=True) if is_done],
-            )
-            for query, answer in zip(left[done].tolist(), found, strict=True):
-                answers[query] = answer
-            left = left[~done]
-            if kept >= KEPT_MAX:
+        most = max(self.k, EXACT_SHARE * self.matching)
+        answers: dict[int, Nearest] = {}
+        left, widenings = list(range(len(self.queries))), effort.widenings
+        exactly: list[int] = []
+        while left and kept < self.matching:  # else codes would leave none out
+            lists = dict(zip(left, self._lists(self.queries[left], kept, effort), strict=True))
+            last = widenings == 0 or kept >= KEPT_MAX
+            unmet = [query for query, one in lists.items() if not one.bound_met]
+            many = {query for query, one in lists.items() if len(one.places) > most}
+            exactly += [query for query in left if query in many]
+            again = [] if last and not effort.bound else [q for q in unmet if q not in many]
+            done = [query for query in left if query not in many and query not in set(again)]
+            found = self._score(self.queries[done], [lists[query] for query in done])
+            answers |= zip(done, found, strict=True)
+            left = again
+            if last:
                 break
             kept, widenings = min(KEPT_MAX, _WIDER * kept), widenings - 1
-        if len(left):
-            for query, answer in zip(left.tolist(), self.exact(self.queries[left]), strict=True):
-                answers[query] = answer
-        return [answer for answer in answers if answer is not None]
+        exactly += left
+        if exactly:
+            answers |= zip(exactly, self.exact(self.queries[exactly]), strict=True)
+        return [answers[query] for query in range(len(self.queries))]
 
     def _lists(self, queries: NDArray[np.float32], kept: int, effort: Effort) -> list[Shortlist]:
         snapshot, store = self.snapshot, self.store

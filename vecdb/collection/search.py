@@ -140,7 +140,7 @@ def _nearest(
         deadline=deadline,
     )
     try:
-        if choose_path(request.mode, lookup.matching) == "exact":
+        if choose_path(request.mode, lookup.matching, view.row.schema.dim) == "exact":
             return lookup.exact(request.queries)
         return lookup.scan(request.effort)
     except RuntimeError:  # of a pool that was shut down meanwhile: say that it is closed

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..collection.scanning import EXACT_SHARE
 from ..collection.snapshot import Snapshot
 from ..index.coded import CodedRun
 from ..index.shortlist import rows_kept, sigmas_at
@@ -151,7 +152,8 @@ def scan_snapshot(
         outcome = shortlist_query(
             runs, quantizer, query, k=k, kept=kept, sigmas=sigmas, hamming=hamming
         )
-        places = np.array(outcome.places)
+        if len(outcome.places) <= max(k, EXACT_SHARE * len(places)):
+            places = np.array(outcome.places)
     scores = score_all_rows(snapshot.tail.schema.metric, snapshot.vectors_of(places), query)
     best = sorted(zip((-scores).tolist(), list(snapshot.ids_of(places)), strict=True))[:k]
     best = [one for one in best if min_score is None or -one[0] >= min_score]
