@@ -127,8 +127,12 @@ class Store:
 
     def row(self, name: str) -> CollectionRow:
         """Name, number and schema of a collection, by name or alias."""
-        with self.view(name) as view:
-            return view.row
+        check_lookup(name)
+        with self.environment.read() as transaction:
+            row = find_named(transaction, name)
+        if row is None:
+            raise collection_gone(name)
+        return row
 
     def live_of(self, row: CollectionRow) -> LiveSnapshot | None:
         """What holds the snapshot; None: nothing has asked for its vectors yet."""

@@ -72,10 +72,14 @@ def rescore(
     - ``rows``: in order of their slots
     - ``candidates``: of each query its slots, each within ``rows``
     """
-    slots = np.concatenate(candidates)
-    query_of = np.repeat(np.arange(len(candidates)), [len(one) for one in candidates])
-    by_slot = np.argsort(slots, kind="stable")
-    slots, query_of = slots[by_slot], query_of[by_slot]
+    if len(candidates) == 1:
+        slots = np.sort(candidates[0])
+        query_of = np.zeros(len(slots), np.int64)
+    else:
+        slots = np.concatenate(candidates)
+        query_of = np.repeat(np.arange(len(candidates)), [len(one) for one in candidates])
+        by_slot = np.argsort(slots, kind="stable")
+        slots, query_of = slots[by_slot], query_of[by_slot]
     raw, norms = np.empty(len(slots)), np.ones(len(slots))
 
     def work(parts: deque[tuple[Run, int, int]]) -> None:
