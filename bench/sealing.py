@@ -43,7 +43,7 @@ def _measure(n: int, dim: int) -> dict[str, Any]:
             docs.seal()  # libraries that are loaded on use are loaded
             db.delete_collection("small")
             del vectors
-            bare = process.memory_info().rss
+            bare = _own_bytes(process)
             docs = db.create_collection("docs", dim=dim)
             for part in range(10):
                 vectors, _ = clustered(n // 10, dim, part)
@@ -51,7 +51,7 @@ def _measure(n: int, dim: int) -> dict[str, Any]:
                 docs.upload(vectors, ids=list(ids), progress=False)
                 del vectors
             docs.search([1.0] * dim)  # the tail is in memory
-            tail = process.memory_info().rss
+            tail = _own_bytes(process)
             began, cpu = time.perf_counter(), time.process_time()
             peak = _Peak(process)
             result = docs.seal()
@@ -74,7 +74,7 @@ def _measure(n: int, dim: int) -> dict[str, Any]:
 
 
 class _Peak:
-    """The largest resident size until ``stop``: page-cache pages of mapped files are not in it."""
+    """The largest ``_own_bytes`` until ``stop``."""
 
     def __init__(self, process: psutil.Process) -> None:
         self._process = process
@@ -90,5 +90,10 @@ class _Peak:
 
     def _run(self) -> None:
         while not self._done.wait(_SAMPLE_SECONDS):
-            info = self._process.memory_info()
-            self._most = max(self._most, info.rss - info.shared)
+            self._most = max(self._most, _own_bytes(self._process))
+
+
+def _own_bytes(process: psutil.Process) -> int:
+    """Resident bytes without pages of mapped files, which the kernel takes back when it likes."""
+    info = process.memory_info()
+    return int(info.rss - info.shared)
