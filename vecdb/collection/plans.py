@@ -51,6 +51,7 @@ def plan_seal(
         places = snapshot.tail_base + slots
         columns = read_fields(view.transaction, row, snapshot.ids_of(places))
     state = view.state
+    background = make_background(snapshot, row.number)  # while there is most room
     build = Build(
         root=store.directory,
         row=row,
@@ -63,6 +64,8 @@ def plan_seal(
         progress=show,
         check=check,
     )
+    written = build.run()
+    del build, columns, places, slots  # memory: reading it back takes the most
     return Swap(
         row=row,
         seen=state,
@@ -70,8 +73,8 @@ def plan_seal(
         boundary=boundary,
         through=through,
         taken=(),
-        segment=store.segments.load_built(row, build.run()),
-        background=make_background(snapshot, row.number),
+        segment=store.segments.load_built(row, written),
+        background=background,
     )
 
 
@@ -87,6 +90,7 @@ def plan_compaction(
             return SealResult(records=0, segments=len(snapshot.segments))
         places = _places_of(snapshot, taken)
         columns = read_fields(view.transaction, row, snapshot.ids_of(places))
+    background = make_background(snapshot, row.number)
     built = None
     if len(places):
         build = Build(
@@ -110,7 +114,7 @@ def plan_compaction(
         through=0,
         taken=taken,
         segment=built,
-        background=make_background(snapshot, row.number),
+        background=background,
     )
 
 
