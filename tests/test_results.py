@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vecdb.quantize import score
 from vecdb.results import LABELS, Matches, label_of
 
 
@@ -41,11 +40,6 @@ def test_labels_come_best_first_and_cover_everything():
     bounds = [least for least, _ in LABELS]
     assert bounds == sorted(bounds, reverse=True)
     assert bounds[-1] == 0.0
-
-
-def test_labels_are_those_of_the_score():
-    for relevance in np.linspace(0, 1, 2_001).round(6).tolist():
-        assert score.label_of(relevance) == label_of(relevance)
 
 
 def test_row_has_the_scores_that_were_asked_for():

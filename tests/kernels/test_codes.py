@@ -247,7 +247,7 @@ def test_estimates_that_are_no_numbers_come_last():
 def test_arrays_may_be_read_only_and_anywhere_in_memory():
     case = draw(words=12, queries=5)
     for shift in (8, 24):
-        room = np.zeros(case.codes.nbytes + 64, np.uint8)
+        room = np.zeros(case.codes.nbytes + 128, np.uint8)
         skip = -room.ctypes.data % 64 + shift
         moved = room[skip : skip + case.codes.nbytes].view(np.uint64).reshape(case.codes.shape)
         moved[:] = case.codes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from .. import limits
 from ..errors import LimitExceeded
 from ..results import SealResult
 from ..storage.catalogue import CollectionRow
+from ..storage.lmdb_errors import disk_full
 from ..storage.operations import scan_operations
 from .building import Build, build_bytes
 from .fields import read_fields
@@ -26,17 +28,27 @@ if TYPE_CHECKING:
 DEAD_SHARE = 0.2
 """A segment with more dead slots is written anew."""
 
+SPARE_BYTES = 2 * 1024 * 1024
+SPARE_BYTES_AUTOMATIC = 256 * 1024 * 1024
+"""Room that is left to writes while a segment is built: asked for, or by itself."""
+
 Choose = Callable[[tuple[Sealed, ...]], tuple[Sealed, ...]]
 Show = Callable[[float], None]
 Check = Callable[[], None]
 
 
 def plan_seal(
-    store: Store, row: CollectionRow, threads: int, show: Show, check: Check
+    store: Store,
+    row: CollectionRow,
+    threads: int,
+    show: Show,
+    check: Check,
+    spare_bytes: int = SPARE_BYTES,
 ) -> Swap | SealResult:
     """A segment of the tail's records, as many as the memory for builds allows, oldest first.
 
-    The result where there is nothing to do.
+    The result where there is nothing to do. ``DiskFull`` where the disk has no room for it and for
+    ``spare_bytes`` that others may need meanwhile.
     """
     with store.view(row.name, with_snapshot=True) as view:
         snapshot = _snapshot_of(view, row)
@@ -48,6 +60,7 @@ def plan_seal(
             if snapshot.tail.live:
                 raise _too_small(store, row)
             return SealResult(records=0, segments=len(snapshot.segments))
+        _check_room(store, row, len(slots), spare_bytes)
         places = snapshot.tail_base + slots
         columns = read_fields(view.transaction, row, snapshot.ids_of(places))
     state = view.state
@@ -79,16 +92,25 @@ def plan_seal(
 
 
 def plan_compaction(
-    store: Store, row: CollectionRow, choose: Choose, threads: int, show: Show, check: Check
+    store: Store,
+    row: CollectionRow,
+    choose: Choose,
+    threads: int,
+    show: Show,
+    check: Check,
+    spare_bytes: int = SPARE_BYTES,
 ) -> Swap | SealResult:
-    """One segment of the live records of those that ``choose`` takes, smallest first where the
-    memory for builds does not hold them all."""
+    """One segment of the live records of those that ``choose`` takes.
+
+    The smallest where the memory for builds does not hold them all; room as for ``plan_seal``.
+    """
     with store.view(row.name, with_snapshot=True) as view:
         snapshot = _snapshot_of(view, row)
         taken = _that_fit(choose(snapshot.segments), _rows_max(store, row))
         if not taken:
             return SealResult(records=0, segments=len(snapshot.segments))
         places = _places_of(snapshot, taken)
+        _check_room(store, row, len(places), spare_bytes)
         columns = read_fields(view.transaction, row, snapshot.ids_of(places))
     background = make_background(snapshot, row.number)
     built = None
@@ -124,6 +146,13 @@ def _snapshot_of(view: View, row: CollectionRow) -> Snapshot:
     if view.snapshot is None:
         raise AssertionError("a build asks for the snapshot")
     return view.snapshot
+
+
+def _check_room(store: Store, row: CollectionRow, rows: int, spare_bytes: int) -> None:
+    """Raise ``DiskFull`` before a build takes the room that writes, or deletes, will need."""
+    needed = build_bytes(row.schema, rows) - build_bytes(row.schema, 0)
+    if shutil.disk_usage(store.directory).free < needed + spare_bytes:
+        raise disk_full(store.directory)
 
 
 def _rows_max(store: Store, row: CollectionRow) -> int:

@@ -17,7 +17,13 @@ from ..deadline import Deadline
 from ..errors import DeadlineExceeded, NotFound, Unavailable
 from ..results import SealResult
 from ..storage.catalogue import CollectionRow, State
-from .plans import DEAD_SHARE, plan_compaction, plan_seal
+from .plans import (
+    DEAD_SHARE,
+    SPARE_BYTES,
+    SPARE_BYTES_AUTOMATIC,
+    plan_compaction,
+    plan_seal,
+)
 from .sealing import Outdated, Swap
 from .segment import Sealed
 
@@ -241,11 +247,12 @@ class Sealer:
     def _once(self, row: CollectionRow, kind: Kind, automatic: bool) -> SealResult:
         store = self._store
         threads = max(1, store.threads // 2) if automatic else store.threads
+        spare = SPARE_BYTES_AUTOMATIC if automatic else SPARE_BYTES
         if kind == "seal":
-            swap = plan_seal(store, row, threads, self._show, self._check)
+            swap = plan_seal(store, row, threads, self._show, self._check, spare)
         else:
             choose = choose_compaction if automatic else _worth_joining
-            swap = plan_compaction(store, row, choose, threads, self._show, self._check)
+            swap = plan_compaction(store, row, choose, threads, self._show, self._check, spare)
         if isinstance(swap, SealResult):
             return swap
         return self._swap_in(swap)
