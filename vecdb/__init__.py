@@ -50,6 +50,7 @@ def open(
     clock: Callable[[], float] = time.time,
     threads: int | None = None,
     map_bytes: int | None = None,
+    build_memory: int | None = None,
 ) -> Database:
     """Open the database in the directory ``path``; made if missing, unless ``read_only``.
 
@@ -57,13 +58,22 @@ def open(
     - ``clock``: seconds since 1970
     - ``threads``: of one search; None: one for each core
     - ``map_bytes``: address space to reserve at first; it grows by itself
+    - ``build_memory``: bytes that building a segment may take beside the records themselves; None: a
+      quarter of the machine's memory, from 512 MiB to 4 GiB
 
     Raises ``NotFound`` (read only, nothing there), ``Unavailable`` (another process writes),
     ``UnsupportedFormat``, ``DataCorruption``.
     """
     from .database import Database
 
-    return Database(path, read_only=read_only, clock=clock, threads=threads, map_bytes=map_bytes)
+    return Database(
+        path,
+        read_only=read_only,
+        clock=clock,
+        threads=threads,
+        map_bytes=map_bytes,
+        build_memory=build_memory,
+    )
 
 
 def warm() -> None:

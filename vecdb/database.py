@@ -46,16 +46,26 @@ class Database:
         clock: Clock,
         threads: int | None,
         map_bytes: int | None,
+        build_memory: int | None = None,
     ) -> None:
         if threads is not None and (type(threads) is not int or not 1 <= threads <= 1_024):
             raise InvalidArgument("threads must be an integer from 1 to 1024", field="threads")
+        if build_memory is not None and (type(build_memory) is not int or build_memory < 1):
+            raise InvalidArgument(
+                "build_memory must be a number of bytes, 1 or more", field="build_memory"
+            )
         self.path = Path(path)
         if read_only:
             files.require_database(self.path)
         else:
             files.make_directory(self.path)
         self._store = Store(
-            self.path, read_only=read_only, clock=clock, threads=threads, map_bytes=map_bytes
+            self.path,
+            read_only=read_only,
+            clock=clock,
+            threads=threads,
+            map_bytes=map_bytes,
+            build_memory=build_memory,
         )
 
     @property

@@ -14,12 +14,24 @@ from vecdb.collection import cleaning, plans
 from vecdb.collection.building import build_bytes
 from vecdb.collection.cleaning import needs_cleaning
 from vecdb.collection.sealing import Outdated, tail_rows
-from vecdb.errors import LimitExceeded, NotFound, Unavailable
+from vecdb.errors import InvalidArgument, LimitExceeded, NotFound, Unavailable
 from vecdb.storage.catalogue import State
 from vecdb.storage.manifest import get_tombs, scan_segments
 
 MOMENTS = (0.0, 0.7, 0.95, 1.0)
 """Shares of a build: begun; the tree is made; codes are written; the folder has its name."""
+
+
+def test_memory_for_builds_is_an_option_of_open(tmp_path, rng):
+    with pytest.raises(InvalidArgument, match="build_memory"):
+        vecdb.open(tmp_path, build_memory=0)
+    with vecdb.open(tmp_path, threads=1, build_memory=1) as db:
+        docs = db.create_collection("docs", dim=4)
+        docs.upsert(range(10), rng.standard_normal((10, 4)).astype(np.float32))
+        with pytest.raises(LimitExceeded, match="memory for builds") as caught:
+            docs.seal()
+        assert "build_memory=" in str(caught.value.hint)
+        assert docs.describe().tail == 10
 
 
 # ------------------------------------------------------------------------------------- cleaning

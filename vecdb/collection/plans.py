@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import limits
 from ..errors import LimitExceeded
 from ..results import SealResult
 from ..storage.catalogue import CollectionRow
@@ -190,5 +189,5 @@ def _too_small(store: Store, row: CollectionRow) -> LimitExceeded:
         f"{store.build_memory} bytes",
         reason="BUILD_MEMORY",
         limit=store.build_memory,
-        hint=f"Allow more: a build takes at least {limits.BUILD_BYTES} bytes by default",
+        hint="Allow more by build_memory= of vecdb.open",
     )
