@@ -58,8 +58,8 @@ def open(
     - ``clock``: seconds since 1970
     - ``threads``: of one search; None: one for each core
     - ``map_bytes``: address space to reserve at first; it grows by itself
-    - ``build_memory``: bytes that building a segment may take beside the records themselves; None: a
-      quarter of the machine's memory, from 512 MiB to 4 GiB
+    - ``build_memory``: bytes that building a segment may take beside the records themselves; None:
+      a quarter of the machine's memory, from 512 MiB to 4 GiB
 
     Raises ``NotFound`` (read only, nothing there), ``Unavailable`` (another process writes),
     ``UnsupportedFormat``, ``DataCorruption``.

@@ -146,8 +146,8 @@ def seal(name: str, target: Target, console: Console) -> None:
     with target.writing() as database:
         done = database.collection(name).seal(timeout=target.timeout)
     console.done(
-        f"sealed {plural(done.records, 'record')} of {name}, which has "
-        f"{plural(done.segments, 'segment')} now",
+        (f"sealed {plural(done.records, 'record')}" if done.records else "nothing was left to seal")
+        + f" of {name}, which has {plural(done.segments, 'segment')} now",
         {"name": name, "records": done.records, "segments": done.segments},
     )
 
@@ -164,8 +164,8 @@ def compact(name: str, target: Target, console: Console) -> None:
     with target.writing() as database:
         done = database.collection(name).compact(timeout=target.timeout)
     console.done(
-        f"compacted {plural(done.records, 'record')} of {name}, which has "
-        f"{plural(done.segments, 'segment')} now",
+        (f"compacted {plural(done.records, 'record')}" if done.records else "nothing to compact")
+        + f" of {name}, which has {plural(done.segments, 'segment')} now",
         {"name": name, "records": done.records, "segments": done.segments},
     )
 
