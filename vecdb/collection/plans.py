@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import LimitExceeded
 from ..results import SealResult
@@ -108,7 +107,7 @@ def plan_compaction(
         taken = _that_fit(choose(snapshot.segments), _rows_max(store, row))
         if not taken:
             return SealResult(records=0, segments=len(snapshot.segments))
-        places = _places_of(snapshot, taken)
+        places = np.concatenate(snapshot.live_places(taken))
         _check_room(store, row, len(places), spare_bytes)
         columns = read_fields(view.transaction, row, snapshot.ids_of(places))
     background = make_background(snapshot, row.number)
@@ -172,15 +171,6 @@ def _that_fit(taken: tuple[Sealed, ...], rows_max: int) -> tuple[Sealed, ...]:
         kept.append(sealed)
     dead = any(len(one) - one.live > DEAD_SHARE * len(one) for one in kept)
     return tuple(kept) if len(kept) > 1 or dead else ()
-
-
-def _places_of(snapshot: Snapshot, taken: tuple[Sealed, ...]) -> NDArray[np.int64]:
-    chosen = {one.segment.uuid for one in taken}
-    parts: list[Any] = [np.empty(0, np.int64)]
-    for sealed, base in zip(snapshot.segments, snapshot.bases[:-1], strict=True):
-        if sealed.segment.uuid in chosen:
-            parts.append(base + sealed.live_slots())
-    return np.concatenate(parts)
 
 
 def _too_small(store: Store, row: CollectionRow) -> LimitExceeded:

@@ -192,10 +192,7 @@ def make_background(snapshot: Snapshot, number: int) -> bytes | None:
     chosen = draw_sample(snapshot.live, number)
     if not len(chosen):
         return None
-    places = [
-        base + sealed.live_slots()
-        for sealed, base in zip(snapshot.segments, snapshot.bases[:-1], strict=True)
-    ]
+    places = snapshot.live_places(snapshot.segments)
     everything = np.concatenate([*places, snapshot.tail_base + snapshot.tail.live_slots()])
     vectors = as_float32(snapshot.vectors_of(everything[chosen]))
     background = background_of(vectors, snapshot.tail.schema.metric)

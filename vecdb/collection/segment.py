@@ -7,7 +7,6 @@ A record keeps the slot that it was given in the tail; inside a segment that num
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..index.coded import CodedRun
+from ..index.coded import CodedRun, count_bits
 from ..index.rows import Rows, as_float32, row_norms
 from ..quantize.planes import Encoder, Quantizer
 from ..schema import CollectionSchema
 from ..storage import segment_files
 from ..storage.manifest import SegmentRow
-from ..storage.records import Ids
 
 _NORM_ROWS = 16_384
 
@@ -218,14 +216,3 @@ def pack_slots(slots: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
 
 def unpack_mask(mask: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
     return np.unpackbits(mask, count=count, bitorder="little")
-
-
-def count_bits(mask: NDArray[np.uint8]) -> int:
-    return int(np.bitwise_count(mask).sum(dtype=np.int64))
-
-
-def ids_in_order(parts: Sequence[Ids], texts: bool) -> Ids:
-    """The ids of several places, one after the other."""
-    if texts:
-        return [text for part in parts for text in part]
-    return np.concatenate([np.asarray(part, np.int64) for part in parts])

@@ -7,7 +7,7 @@ snapshot; what the database stores is the slot that a record was given in the ta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -77,41 +77,53 @@ class Snapshot:
 
     def runs(self) -> list[Run]:
         """All rows by place, for exact search."""
-        runs: list[Run] = [
-            sealed.rows(int(base))
-            for sealed, base in zip(self.segments, self.bases[:-1], strict=True)
-            if sealed.live
-        ]
+        runs: list[Run] = [sealed.rows(base, mask) for sealed, base, mask in self._living()]
         return runs + [rows.moved(self.tail_base) for rows in self.tail.rows]
 
     def runs_where(self, origins: NDArray[np.int64]) -> list[Run]:
         """As ``runs``, of these records alone: ascending origins, each of a live record."""
-        runs: list[Run] = []
-        for sealed, base in zip(self.segments, self.bases[:-1], strict=True):
-            slots = sealed.segment.slots_of(self._sealed(origins))
-            if len(slots):
-                runs.append(sealed.rows(int(base), pack_slots(slots, len(sealed))))
+        chosen = self._chosen(origins)
+        runs: list[Run] = [sealed.rows(base, mask) for sealed, base, mask in chosen]
         left = self.tail.rows_where(self._in_tail(origins))
         return runs + [rows.moved(self.tail_base) for rows in left]
 
     def coded(self) -> list[CodedRun]:
         """All rows by place, as codes."""
-        runs = [
-            sealed.coded(int(base))
-            for sealed, base in zip(self.segments, self.bases[:-1], strict=True)
-            if sealed.live
-        ]
+        runs = [sealed.coded(base, mask) for sealed, base, mask in self._living()]
         return runs + [run.moved(self.tail_base) for run in self.tail.coded]
 
     def coded_where(self, origins: NDArray[np.int64]) -> list[CodedRun]:
         """As ``coded``, of these records alone: ascending origins, each of a live record."""
-        runs: list[CodedRun] = []
-        for sealed, base in zip(self.segments, self.bases[:-1], strict=True):
-            slots = sealed.segment.slots_of(self._sealed(origins))
-            if len(slots):
-                runs.append(sealed.coded(int(base), pack_slots(slots, len(sealed))))
+        runs = [sealed.coded(base, mask) for sealed, base, mask in self._chosen(origins)]
         left = self.tail.coded_where(self._in_tail(origins))
         return runs + [run.moved(self.tail_base) for run in left]
+
+    def live_places(self, segments: Iterable[Sealed]) -> list[NDArray[np.int64]]:
+        """The places of live slots, of each of these segments of the snapshot."""
+        wanted = {sealed.segment.uuid for sealed in segments}
+        return [
+            base + sealed.live_slots()
+            for sealed, base in self._based()
+            if sealed.segment.uuid in wanted
+        ]
+
+    def _based(self) -> Iterator[tuple[Sealed, int]]:
+        """The segments, each with its first place."""
+        return zip(self.segments, self.bases[:-1].tolist(), strict=True)
+
+    def _living(self) -> Iterator[tuple[Sealed, int, None]]:
+        """The segments that hold a record."""
+        return ((sealed, base, None) for sealed, base in self._based() if sealed.live)
+
+    def _chosen(
+        self, origins: NDArray[np.int64]
+    ) -> Iterator[tuple[Sealed, int, NDArray[np.uint8]]]:
+        """The segments that hold some of ``origins``, with a mask of their slots."""
+        sealed_origins = origins[: np.searchsorted(origins, self.tail.first)].astype(np.uint64)
+        for sealed, base in self._based():
+            slots = sealed.segment.slots_of(sealed_origins)
+            if len(slots):
+                yield sealed, base, pack_slots(slots, len(sealed))
 
     def places_of(self, origins: NDArray[np.int64]) -> NDArray[np.int64]:
         """The place of each of ``origins``, in their order; each is of a stored record."""
@@ -120,16 +132,13 @@ class Snapshot:
         if len(sealed_at):
             left = origins[sealed_at].astype(np.uint64)
             found = np.full(len(left), -1, np.int64)
-            for sealed, base in zip(self.segments, self.bases[:-1], strict=True):
+            for sealed, base in self._based():
                 slots = sealed.segment.slot_of_each(left)
                 found = np.where(slots >= 0, slots + base, found)
             if (found < 0).any():
                 raise AssertionError("a record lies in no segment of its snapshot")
             places[sealed_at] = found
         return places
-
-    def _sealed(self, origins: NDArray[np.int64]) -> NDArray[np.uint64]:
-        return origins[: np.searchsorted(origins, self.tail.first)].astype(np.uint64)
 
     def _in_tail(self, origins: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows that were sealed may still lie in the blocks of the tail, out of use."""

@@ -44,7 +44,12 @@ class CodedRun:
         return replace(self, first=self.first + by) if by else self
 
     def matching_count(self) -> int:
-        return int(np.bitwise_count(self.mask).sum(dtype=np.int64))
+        return count_bits(self.mask)
+
+
+def count_bits(mask: NDArray[np.uint8]) -> int:
+    """How many places a mask names."""
+    return int(np.bitwise_count(mask).sum(dtype=np.int64))
 
 
 def split_blocks(runs: list[CodedRun], bytes_max: int) -> Iterator[tuple[CodedRun, int, int]]:
