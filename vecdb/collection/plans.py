@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,20 +64,9 @@ def plan_seal(
         columns = read_fields(view.transaction, row, snapshot.ids_of(places))
     state = view.state
     background = make_background(snapshot, row.number)  # while there is most room
-    build = Build(
-        root=store.directory,
-        row=row,
-        snapshot=snapshot,
-        places=places,
-        sequence=through,
-        columns=columns,
-        pool=store.pool,
-        threads=threads,
-        progress=show,
-        check=check,
-    )
-    written = build.run()
-    del build, columns, places, slots  # memory: reading it back takes the most
+    build = _builder(store, row, threads, show, check)
+    written = build(snapshot=snapshot, places=places, sequence=through, columns=columns).run()
+    del columns, places, slots  # memory: reading it back takes the most
     return Swap(
         row=row,
         seen=state,
@@ -113,19 +103,10 @@ def plan_compaction(
     background = make_background(snapshot, row.number)
     built = None
     if len(places):
-        build = Build(
-            root=store.directory,
-            row=row,
-            snapshot=snapshot,
-            places=places,
-            sequence=max(one.segment.row.sequence for one in taken),
-            columns=columns,
-            pool=store.pool,
-            threads=threads,
-            progress=show,
-            check=check,
-        )
-        built = store.segments.load_built(row, build.run())
+        build = _builder(store, row, threads, show, check)
+        newest = max(one.segment.row.sequence for one in taken)
+        written = build(snapshot=snapshot, places=places, sequence=newest, columns=columns).run()
+        built = store.segments.load_built(row, written)
     return Swap(
         row=row,
         seen=view.state,
@@ -135,6 +116,21 @@ def plan_compaction(
         taken=taken,
         segment=built,
         background=background,
+    )
+
+
+def _builder(
+    store: Store, row: CollectionRow, threads: int, show: Show, check: Check
+) -> Callable[..., Build]:
+    """``Build`` by the means of the store; what it is built of is to follow."""
+    return partial(
+        Build,
+        root=store.directory,
+        row=row,
+        pool=store.pool,
+        threads=threads,
+        progress=show,
+        check=check,
     )
 
 

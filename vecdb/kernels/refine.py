@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from . import instructions as emit
 from .instructions import I64, WORDS, intrinsic, ir
+from .topk import push_best
 
 BATCH = 64  # candidates between two looks at the floor
 AHEAD = 2  # candidates whose memory is asked for: 0.3 us each instead of 0.5
@@ -67,32 +68,6 @@ def _ask(typing_context: Any, words: Any, start: Any, step: Any, count: Any) -> 
         return context.get_dummy_value()
 
     return types.void(words, types.int64, types.int64, types.int64), lower
-
-
-@njit(nogil=True, cache=True)
-def _push_floor(heap: NDArray[np.float64], size: int, value: float) -> int:
-    """Put ``value`` into the heap of the highest, lowest first; the new size."""
-    k = heap.shape[0]
-    if size < k:
-        at = size
-        while at > 0 and heap[(at - 1) // 2] > value:
-            heap[at] = heap[(at - 1) // 2]
-            at = (at - 1) // 2
-        heap[at] = value
-        return size + 1
-    if value <= heap[0]:
-        return size
-    at = 0
-    while 2 * at + 1 < k:
-        child = 2 * at + 1
-        if child + 1 < k and heap[child + 1] < heap[child]:
-            child += 1
-        if heap[child] >= value:
-            break
-        heap[at] = heap[child]
-        at = child
-    heap[at] = value
-    return size
 
 
 @njit(
@@ -186,5 +161,5 @@ def refine_candidates(
                 out_sigma[i] = np.float32(
                     np.float64(length) * np.sqrt(err_b * err_b + noise * noise)
                 )
-            size = _push_floor(floors, size, np.float64(out_e[i]) - z * np.float64(out_sigma[i]))
+            size = push_best(floors, size, np.float64(out_e[i]) - z * np.float64(out_sigma[i]))
     return len(slots)

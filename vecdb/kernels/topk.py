@@ -37,7 +37,7 @@ ERRORS = types.Tuple([types.float64] * 3)  # type: ignore[no-untyped-call]
 
 
 @njit(nogil=True, cache=True)
-def _push_best(heap: NDArray[np.float64], size: int, value: float) -> int:
+def push_best(heap: NDArray[np.float64], size: int, value: float) -> int:
     """Put ``value`` into the heap of the best, smallest first; the new size."""
     k = heap.shape[0]
     if size < k:
@@ -184,7 +184,7 @@ def _collect_one(
                 low, high = _interval(form, scores[i], norms[i], query_norm, errors)
                 if not high >= least:
                     continue
-                size = _push_best(heap, size, low)
+                size = push_best(heap, size, low)
                 if size == k:
                     least = max(least, heap[0])
             if count == capacity:
