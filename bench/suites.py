@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .beyond_ram import measure_beyond, measure_pages
+from .cold import measure_cold
+from .disk_reports import report_beyond, report_cold, report_graph, report_grouping, report_pages
 from .exact import measure_exact, ratios
+from .figures import Figure, spread
+from .graph_search import measure_graph
+from .grouping import measure_grouping
 from .loopback import measure_loopback
 from .opening import measure_opening
 from .recall import measure_recall
@@ -22,25 +28,9 @@ Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A line of the report. ``met`` is None where there is no goal."""
-
-    what: str
-    goal: str
-    measured: str
-    met: bool | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
     run: Callable[[], Rows]
     report: Callable[[Rows], list[Figure]]
-
-
-def _spread(values: Sequence[float], form: str) -> str:
-    """Median and range."""
-    low, middle, high = min(values), float(np.median(values)), max(values)
-    return f"{middle:{form}} ({low:{form}} to {high:{form}})"
 
 
 def _column(rows: Rows, name: str) -> list[float]:
@@ -95,7 +85,7 @@ def report_upload(rows: Rows) -> list[Figure]:
             what=f"upload through the client, {one['n']:,} x {one['dim']} float32 with payloads, "
             "synced: records a second",
             goal=">= 20,000",
-            measured=_spread(rates, ",.0f"),
+            measured=spread(rates, ",.0f"),
             met=float(np.median(rates)) >= 20_000,
         ),
         Figure(what="the same: CPU of one record", goal="", measured=cpu, met=None),
@@ -113,14 +103,14 @@ def report_loopback(rows: Rows) -> list[Figure]:
         Figure(
             what=f"{what} to the engine's own time in the same calls",
             goal="<= 1",
-            measured=f"{_spread(added, '.2f')}, the engine itself "
+            measured=f"{spread(added, '.2f')}, the engine itself "
             f"{np.median(_column(rows, 'engine_ms')):.2f}",
             met=float(np.median(added)) <= 1.0,
         ),
         Figure(
             what=f"{what} to an embedded search, in turns",
             goal="",
-            measured=f"{_spread(turns, '.2f')}, the embedded search "
+            measured=f"{spread(turns, '.2f')}, the embedded search "
             f"{np.median(_column(rows, 'embedded_in_turns_ms')):.2f}",
             met=None,
         ),
@@ -140,13 +130,13 @@ def report_opening(rows: Rows) -> list[Figure]:
             Figure(
                 what=f"{what}: seconds",
                 goal="< 2",
-                measured=_spread(opened, ".3f"),
+                measured=spread(opened, ".3f"),
                 met=float(np.median(opened)) < 2.0,
             ),
             Figure(
                 what=f"{what}: seconds to the first exact answer, vectors read into memory",
                 goal="",
-                measured=_spread(total, ".2f"),
+                measured=spread(total, ".2f"),
                 met=None,
             ),
         ]
@@ -192,7 +182,7 @@ def report_scan(rows: Rows) -> list[Figure]:
                     f"k={some[0]['k']}, {count} {'query' if count == 1 else 'queries'}, "
                     f"{threads} {'thread' if threads == 1 else 'threads'}: {against}",
                     goal=f">= {goal}" if goal else "",
-                    measured=f"{_spread(reached, '.2f')}: {walls[0]:.1f} ms against "
+                    measured=f"{spread(reached, '.2f')}: {walls[0]:.1f} ms against "
                     f"{walls[1]:.1f} ms",
                     met=float(np.median(reached)) >= goal if goal else None,
                 )
@@ -209,7 +199,7 @@ def report_search(rows: Rows) -> list[Figure]:
             what=f"one embedded search, {one['n']:,} x {one['dim']} (synthetic), sealed, "
             f'k={one["k"]} with payloads: times as fast as mode="exact"',
             goal=">= 5",
-            measured=f"{_spread(ratios_found, '.1f')}: {scan:.2f} ms against {exact:.2f} ms",
+            measured=f"{spread(ratios_found, '.1f')}: {scan:.2f} ms against {exact:.2f} ms",
             met=float(np.median(ratios_found)) >= 5.0,
         ),
         Figure(
@@ -270,6 +260,11 @@ SUITES = {
     "search": Suite(run=measure_search, report=report_search),
     "sealing": Suite(run=measure_sealing, report=report_sealing),
     "recall": Suite(run=measure_recall, report=report_recall),
+    "grouping": Suite(run=measure_grouping, report=report_grouping),
+    "graph": Suite(run=measure_graph, report=report_graph),
+    "beyond": Suite(run=measure_beyond, report=report_beyond),
+    "pages": Suite(run=measure_pages, report=report_pages),
+    "cold": Suite(run=measure_cold, report=report_cold),
 }
 
 

@@ -19,7 +19,8 @@ SERVER = ROOT / "server" / "vecdb_server"
 # "vecdb" is the package's own front, `import vecdb`.
 LAYERS = (
     ("errors", "limits", "schema", "results", "deadline", "metrics"),
-    ("kernels", "storage", "filters", "datasets"),
+    ("kernels",),
+    ("storage", "filters", "datasets"),
     ("quantize",),
     ("index",),
     ("collection",),

@@ -51,6 +51,7 @@ def open(
     threads: int | None = None,
     map_bytes: int | None = None,
     build_memory: int | None = None,
+    io_engine: str = "auto",
 ) -> Database:
     """Open the database in the directory ``path``; made if missing, unless ``read_only``.
 
@@ -60,6 +61,8 @@ def open(
     - ``map_bytes``: address space to reserve at first; it grows by itself
     - ``build_memory``: bytes that building a segment may take beside the records themselves; None:
       a quarter of the machine's memory, from 512 MiB to 4 GiB
+    - ``io_engine``: what reads pages that a memory budget leaves on the disk: io_uring, threads or
+      mmap; auto: the first that works here
 
     Raises ``NotFound`` (read only, nothing there), ``Unavailable`` (another process writes),
     ``UnsupportedFormat``, ``DataCorruption``.
@@ -73,13 +76,20 @@ def open(
         threads=threads,
         map_bytes=map_bytes,
         build_memory=build_memory,
+        io_engine=io_engine,
     )
 
 
 def warm() -> None:
     """Run every kernel once, so that neither the first search nor the first seal waits for that."""
-    from .index import flat, shortlist
-    from .kernels import clusters, halving  # noqa: F401 - loading them compiles them
+    from .index import flat, graph, shortlist
+    from .kernels import (  # noqa: F401 - loading them compiles them
+        clusters,
+        graph_build,
+        halving,
+        permute,
+    )
 
     flat.warm()
     shortlist.warm()
+    graph.warm()

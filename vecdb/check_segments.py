@@ -15,8 +15,11 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from .collection.segment import full_mask, quantizer_of, unpack_mask
+from .collection.masks import full_mask, unpack_mask
+from .collection.segment import quantizer_of
 from .errors import VecDBError
+from .index.entries import sample_slots
+from .index.graph_build import NONE, graph_faults, merge_links
 from .index.rows import as_float32
 from .index.tree import Tree, tree_faults
 from .quantize.center import mean_of, normalise
@@ -25,9 +28,9 @@ from .quantize.rotate import NAME
 from .quantize.score import Background
 from .storage import segment_files
 from .storage.catalogue import CollectionRow, State
-from .storage.format import NUMBER, SEGMENT_KEY
+from .storage.format import LAYOUT_VECTORS, NUMBER, SEGMENT_KEY
 from .storage.manifest import SegmentRow, get_background, get_tombs, scan_segments
-from .storage.pages import geometry
+from .storage.page_geometry import geometry
 from .storage.records import get_records, id_keys
 from .storage.segment_check import verify_segment
 from .storage.segment_ids import SegmentIds
@@ -152,6 +155,7 @@ class SegmentCheck:
             image = segment_files.read_vectors(self.directory, info)
             yield from self._tree_faults(info, image)
             yield from self._code_faults(info, image)
+            yield from self._graph_faults(info)
             ids, origins = segment_files.read_ids(self.directory, info)
             self._sound.append(_Sound(uuid=info.uuid, ids=ids, origins=origins, dead=dead))
         except VecDBError as error:
@@ -160,7 +164,8 @@ class SegmentCheck:
     def _schema_faults(self, info: SegmentInfo) -> Iterator[str]:
         """``segment.json`` against what the collection is."""
         schema = self.row.schema
-        shape = geometry(schema.dim, schema.dtype, schema.page_bytes)
+        words = info.quantizer.padded // 64
+        shape = geometry(schema.dim, schema.dtype, schema.page_bytes, info.layout, words)
         quantizer = quantizer_of(schema, self.row.number)
         coded = info.quantizer
         pairs = {
@@ -197,6 +202,23 @@ class SegmentCheck:
             return
         vectors = _CodedVectors(image, unit=info.metric == "cosine")
         yield from tree_faults(Tree(**arrays), info.count, vectors, leaf=info.tree.leaf)
+
+    def _graph_faults(self, info: SegmentInfo) -> Iterator[str]:
+        """The links by themselves, and what pages say of them."""
+        if info.graph is None:
+            return
+        links = segment_files.read_graph(self.directory, info)
+        roots = sample_slots(info.count)
+        for what in graph_faults(links, info.count, roots, info.graph.degree):
+            yield f"graph: {what}"
+        self.count("links", int((links != NONE).sum()))
+        if info.layout == LAYOUT_VECTORS:
+            return
+        stored, _ = segment_files.read_neighbours(self.directory, info)
+        expected = merge_links(links, info.per_page, stored.shape[1])
+        bad = np.flatnonzero((stored != expected).any(axis=1))
+        if len(bad):
+            yield f"graph: page {bad[0]} has other neighbours than its slots"
 
     def _code_faults(self, info: SegmentInfo, image: NDArray[Any]) -> Iterator[str]:
         """The codes once more from the vectors: they must be the same to the bit."""

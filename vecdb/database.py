@@ -29,6 +29,7 @@ from .storage.catalogue import (
     scan_states,
 )
 
+IO_ENGINES = ("auto", "io_uring", "threads", "mmap")
 _WRITE_BYTES = 1_024
 
 
@@ -47,12 +48,18 @@ class Database:
         threads: int | None,
         map_bytes: int | None,
         build_memory: int | None = None,
+        io_engine: str = "auto",
     ) -> None:
         if threads is not None and (type(threads) is not int or not 1 <= threads <= 1_024):
             raise InvalidArgument("threads must be an integer from 1 to 1024", field="threads")
         if build_memory is not None and (type(build_memory) is not int or build_memory < 1):
             raise InvalidArgument(
                 "build_memory must be a number of bytes, 1 or more", field="build_memory"
+            )
+        if io_engine not in IO_ENGINES:
+            raise InvalidArgument(
+                f"io_engine must be one of {', '.join(IO_ENGINES)}; got {str(io_engine)[:40]!r}",
+                field="io_engine",
             )
         self.path = Path(path)
         if read_only:
@@ -66,6 +73,7 @@ class Database:
             threads=threads,
             map_bytes=map_bytes,
             build_memory=build_memory,
+            io_engine=io_engine,
         )
 
     @property
@@ -87,13 +95,16 @@ class Database:
         fields: Mapping[str, str] | None = None,
         code_bits: int = 4,
         page_bytes: int | None = None,
+        memory_budget: int | None = None,
     ) -> Collection:
         """Make a collection of vectors of ``dim`` dimensions; ``fields``: name -> type.
 
         Types of fields: keyword, bool, int, float, datetime. Only declared fields can be used in
         filters. ``code_bits``: 1, 2, 4 or 8 bits a dimension in the codes of sealed records: more
         take more memory and spare reads of vectors. ``page_bytes``: 4096, 8192 or 16384, of the
-        pages that sealed vectors lie in; None: what fits ``dim`` and ``dtype``.
+        pages that sealed vectors lie in; None: what fits ``dim`` and ``dtype``. ``memory_budget``:
+        bytes that sealed records may take in memory, changed by ``Collection.set_memory_budget``;
+        None: no bound.
         Raises ``AlreadyExists`` if a collection or an alias has the name.
         """
         check_name(name)
@@ -104,6 +115,7 @@ class Database:
             fields={} if fields is None else fields,
             code_bits=code_bits,
             page_bytes=page_bytes,
+            memory_budget=memory_budget,
         )
 
         def create(group: Group) -> None:

@@ -48,6 +48,8 @@ class CollectionSchema:
     - ``code_bits``: 1, 2, 4 or 8: bits a dimension of the codes that searches read first
     - ``page_bytes``: 4096, 8192 or 16384: size of the pages that vectors are stored in; None: the
       size that fits ``dim`` and ``dtype``
+    - ``memory_budget``: bytes that the sealed records of the collection may take in memory; None:
+      all of it may be in memory. The only value that may change later
     """
 
     dim: int
@@ -56,12 +58,14 @@ class CollectionSchema:
     fields: Mapping[str, str] = field(default_factory=dict)
     code_bits: int = 4
     page_bytes: int | None = None
+    memory_budget: int | None = None
 
     def __post_init__(self) -> None:
         check_integer("dim", self.dim, limits.DIM)
         _check_number("code_bits", self.code_bits, limits.CODE_BITS)
         if self.page_bytes is not None:
             _check_number("page_bytes", self.page_bytes, limits.PAGE_BYTES)
+        check_budget(self.memory_budget)
         _check_choice("metric", self.metric, METRICS)
         _check_choice("dtype", self.dtype, tuple(DTYPES))
         if not isinstance(self.fields, Mapping):
@@ -90,7 +94,7 @@ class CollectionSchema:
 
     def to_json(self) -> bytes:
         """The stored form; ``from_json`` reads it."""
-        values = {
+        values: dict[str, Any] = {
             "dim": int(self.dim),
             "metric": self.metric,
             "dtype": self.dtype,
@@ -98,6 +102,8 @@ class CollectionSchema:
             "code_bits": int(self.code_bits),
             "page_bytes": None if self.page_bytes is None else int(self.page_bytes),
         }
+        if self.memory_budget is not None:
+            values["memory_budget"] = int(self.memory_budget)
         return json.dumps(values, separators=(",", ":"), sort_keys=True).encode()
 
     @classmethod
@@ -118,6 +124,25 @@ def check_integer(name: str, value: object, high: int) -> int:
             field=name,
             limit=high,
             actual=int(value),
+        )
+    return int(value)
+
+
+def check_budget(value: object) -> int | None:
+    """A memory budget in bytes, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InvalidArgument(
+            f"memory_budget must be a number of bytes or None; got {type(value).__name__}",
+            field="memory_budget",
+        )
+    if not limits.BUDGET_BYTES <= value < 2**63:
+        raise InvalidArgument(
+            f"memory_budget must be at least {limits.BUDGET_BYTES} bytes; got {value}",
+            field="memory_budget",
+            limit=limits.BUDGET_BYTES,
+            hint="Leave it out to keep everything in memory",
         )
     return int(value)
 

@@ -139,6 +139,25 @@ def to_choice(name: str, value: object, known: tuple[int, ...]) -> int:
     return int(value)
 
 
+def to_budget(value: object) -> int | None:
+    """A memory budget in bytes that fits its field, or None; the least is the server's to check."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InvalidArgument(
+            f"memory_budget must be a number of bytes or None; got {type(value).__name__}",
+            field="memory_budget",
+        )
+    if not 0 <= value < 2**63:
+        raise InvalidArgument(
+            f"memory_budget must be at least {limits.BUDGET_BYTES} bytes; got {value}",
+            field="memory_budget",
+            limit=limits.BUDGET_BYTES,
+            hint="Leave it out to keep everything in memory",
+        )
+    return int(value)
+
+
 def to_effort(effort: object) -> tuple[float | None, bool]:
     """The effort as a number, or None, and whether it is "bound"; the server checks its range."""
     if effort is None:

@@ -57,12 +57,14 @@ class Client:
         fields: Mapping[str, str] | None = None,
         code_bits: int = 4,
         page_bytes: int | None = None,
+        memory_budget: int | None = None,
     ) -> Collection:
         """Make a collection of vectors of ``dim`` dimensions; ``fields``: name -> type.
 
         ``code_bits``: 1, 2, 4 or 8 bits a dimension in the codes of sealed records: more take more
         memory and spare reads of vectors. ``page_bytes``: 4096, 8192 or 16384, of the pages that
-        sealed vectors lie in; None: what fits ``dim`` and ``dtype``.
+        sealed vectors lie in; None: what fits ``dim`` and ``dtype``. ``memory_budget``: bytes that
+        sealed records may take in memory, changed by ``set_memory_budget``; None: no bound.
         """
         request = requests.create_collection(
             name,
@@ -72,6 +74,7 @@ class Client:
             fields=fields,
             code_bits=code_bits,
             page_bytes=page_bytes,
+            memory_budget=memory_budget,
         )
         self._caller.call(request)
         return Collection(self._caller, name)

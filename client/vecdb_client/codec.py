@@ -81,7 +81,11 @@ FIELD_TYPE: Final = Names(
         "datetime": pb.DATETIME,
     },
 )
-MODE: Final = Names("mode", {"auto": pb.AUTO, "exact": pb.EXACT, "scan": pb.SCAN}, default="auto")
+MODE: Final = Names(
+    "mode",
+    {"auto": pb.AUTO, "exact": pb.EXACT, "scan": pb.SCAN, "graph": pb.GRAPH},
+    default="auto",
+)
 ESTIMATOR: Final = Names(
     "estimator", {"rabitq": pb.RABITQ, "hamming": pb.HAMMING}, default="rabitq"
 )

@@ -8,12 +8,20 @@ from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
-from . import columns, limits, requests, responses, sources
+from . import columns, limits, requests, responses, search_requests, sources
 from .calls import Caller
 from .columns import Payload
 from .progress import ProgressLike, open_progress
 from .requests import IdsLike
-from .results import CollectionInfo, Matches, Records, SealResult, UploadReport, WriteResult
+from .results import (
+    CollectionInfo,
+    Explanation,
+    Matches,
+    Records,
+    SealResult,
+    UploadReport,
+    WriteResult,
+)
 from .settings import Default, Timeout, check_timeout
 from .uploads import Upload
 
@@ -39,6 +47,16 @@ class Collection:
     def stats(self, *, timeout: Timeout = Default.CLIENT) -> dict[str, Any]:
         """Counters and sizes of the collection."""
         return responses.stats(self._caller.call(requests.collection_stats(self.name), timeout))
+
+    def set_memory_budget(
+        self, memory_budget: int | None, *, timeout: Timeout = Default.CLIENT
+    ) -> CollectionInfo:
+        """Keep the sealed records in so many bytes from now on; None: all of it in memory.
+
+        Searches go on. Segments whose pages are not laid out for it are rewritten meanwhile.
+        """
+        request = requests.set_memory_budget(self.name, memory_budget)
+        return responses.collection_info(self._caller.call(request, timeout))
 
     def seal(self, *, wait: bool = True, timeout: Timeout = Default.CLIENT) -> SealResult:
         """Seal the records of the tail into segments now; it is done by itself when there are many.
@@ -210,13 +228,14 @@ class Collection:
 
         Exactly min(k, matching records) of them, fewer only by ``min_score``.
         ``mode``: "exact" scores every vector; "scan" reads every code, then scores the vectors of
-        the most promising; "auto" chooses by the number of records.
-        ``effort``: how many vectors a scan scores, as a factor (default 1, at most 64), or "bound":
-        as many as the codes' error bound asks for.
+        the most promising; "graph" walks from neighbour to neighbour and reads few of either;
+        "auto" chooses by the number of records.
+        ``effort``: how many vectors a scan scores or how wide a walk is, as a factor (default 1, at
+        most 64); or "bound": a scan scores as many as the codes' error bound asks for.
         ``estimator``: what codes are compared by: "rabitq", or "hamming" (the signs alone).
         ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
         """
-        request = requests.search(
+        request = search_requests.search(
             self.name,
             columns.to_query(vector),
             k,
@@ -250,7 +269,7 @@ class Collection:
         timeout: Timeout = Default.CLIENT,
     ) -> list[Matches]:
         """``search`` for each of the vectors [n, dim], in one call."""
-        request = requests.search(
+        request = search_requests.search(
             self.name,
             columns.to_matrix(vectors),
             k,
@@ -266,6 +285,31 @@ class Collection:
         )
         answer = self._caller.call(request, timeout)
         return responses.matches(answer, with_payload=with_payload, with_vector=with_vector)
+
+    def explain(
+        self,
+        vector: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter = None,
+        mode: str = "auto",
+        effort: float | Literal["bound"] | None = None,
+        estimator: str = "rabitq",
+        min_score: float | None = None,
+        timeout: Timeout = Default.CLIENT,
+    ) -> Explanation:
+        """Search, and tell how: the path that was taken, what was counted, read and scored."""
+        request = search_requests.explain(
+            self.name,
+            columns.to_query(vector),
+            k,
+            filter=filter,
+            mode=mode,
+            effort=effort,
+            estimator=estimator,
+            min_score=min_score,
+        )
+        return responses.explanation(self._caller.call(request, timeout))
 
     def __repr__(self) -> str:
         return f"Collection({self.name!r} of {self._caller.settings.address!r})"

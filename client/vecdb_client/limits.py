@@ -30,6 +30,8 @@ CODE_BITS = (1, 2, 4, 8)
 """Bits that the code of a vector may have in a dimension."""
 PAGE_BYTES = (4_096, 8_192, 16_384)
 """Sizes that the pages of a collection's vectors may have."""
+BUDGET_BYTES = 1024 * 1024
+"""Least memory budget of a collection."""
 
 ID_BYTES = 256
 PAYLOAD_BYTES = 1024 * 1024

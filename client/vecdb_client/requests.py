@@ -50,7 +50,7 @@ class Request:
         return f"/{self.package}.{self.service}/{self.method}"
 
 
-def _request(
+def make_request(
     service: str,
     method: str,
     message: Message,
@@ -61,6 +61,7 @@ def _request(
     hint: str = "Ask for less in one call",
     field: str = "",
 ) -> Request:
+    """A call of ours; ``LimitExceeded`` if its message cannot be sent, with ``hint``."""
     data = message.SerializeToString()
     arguments.check_size(len(data), f"the request {service}.{method}", hint, field)
     return Request(
@@ -78,11 +79,11 @@ def _request(
 
 def info() -> Request:
     message = pb.InfoRequest(client_version=VERSION)
-    return _request("Database", "Info", message, pb.InfoResponse)
+    return make_request("Database", "Info", message, pb.InfoResponse)
 
 
 def stats() -> Request:
-    return _request("Database", "Stats", pb.StatsRequest(), pb.StatsResponse)
+    return make_request("Database", "Stats", pb.StatsRequest(), pb.StatsResponse)
 
 
 def create_collection(
@@ -94,6 +95,7 @@ def create_collection(
     fields: Mapping[str, str] | None,
     code_bits: int,
     page_bytes: int | None,
+    memory_budget: int | None,
 ) -> Request:
     if fields is not None and not isinstance(fields, Mapping):
         raise InvalidArgument(
@@ -113,27 +115,28 @@ def create_collection(
         page_bytes=0
         if page_bytes is None
         else arguments.to_choice("page_bytes", page_bytes, limits.PAGE_BYTES),
+        memory_budget=arguments.to_budget(memory_budget),
     )
     message = pb.CreateCollectionRequest(name=arguments.to_name("name", name), schema=schema)
-    return _request(
+    return make_request(
         "Collections", "Create", message, pb.CollectionInfo, write=True, repeatable=False
     )
 
 
 def describe(name: str) -> Request:
     message = pb.DescribeCollectionRequest(name=arguments.to_text("name", name))
-    return _request("Collections", "Describe", message, pb.CollectionInfo)
+    return make_request("Collections", "Describe", message, pb.CollectionInfo)
 
 
 def list_collections() -> Request:
     message = pb.ListCollectionsRequest()
-    return _request("Collections", "List", message, pb.ListCollectionsResponse)
+    return make_request("Collections", "List", message, pb.ListCollectionsResponse)
 
 
 def delete_collection(name: str) -> Request:
     message = pb.DeleteCollectionRequest(name=arguments.to_text("name", name))
     answer = pb.DeleteCollectionResponse
-    return _request("Collections", "Delete", message, answer, write=True, repeatable=False)
+    return make_request("Collections", "Delete", message, answer, write=True, repeatable=False)
 
 
 def alias(alias: str, collection: str) -> Request:
@@ -142,29 +145,38 @@ def alias(alias: str, collection: str) -> Request:
         alias=arguments.to_name("alias", alias),
         collection=arguments.to_text("collection", collection),
     )
-    return _request("Collections", "Alias", message, pb.AliasResponse, write=True)
+    return make_request("Collections", "Alias", message, pb.AliasResponse, write=True)
 
 
 def delete_alias(alias: str) -> Request:
     message = pb.AliasRequest(alias=arguments.to_text("alias", alias))
-    return _request("Collections", "Alias", message, pb.AliasResponse, write=True, repeatable=False)
+    return make_request(
+        "Collections", "Alias", message, pb.AliasResponse, write=True, repeatable=False
+    )
 
 
 def seal(name: str, *, wait: bool) -> Request:
     no_wait = not arguments.to_flag("wait", wait)
     message = pb.SealRequest(name=arguments.to_text("name", name), no_wait=no_wait)
-    return _request("Collections", "Seal", message, pb.SealResponse, write=True)
+    return make_request("Collections", "Seal", message, pb.SealResponse, write=True)
 
 
 def compact(name: str, *, wait: bool) -> Request:
     no_wait = not arguments.to_flag("wait", wait)
     message = pb.CompactRequest(name=arguments.to_text("name", name), no_wait=no_wait)
-    return _request("Collections", "Compact", message, pb.SealResponse, write=True)
+    return make_request("Collections", "Compact", message, pb.SealResponse, write=True)
+
+
+def set_memory_budget(name: str, memory_budget: int | None) -> Request:
+    message = pb.SetMemoryBudgetRequest(
+        name=arguments.to_text("name", name), memory_budget=arguments.to_budget(memory_budget)
+    )
+    return make_request("Collections", "SetMemoryBudget", message, pb.CollectionInfo, write=True)
 
 
 def collection_stats(name: str) -> Request:
     message = pb.CollectionStatsRequest(name=arguments.to_text("name", name))
-    return _request("Collections", "Stats", message, pb.StatsResponse)
+    return make_request("Collections", "Stats", message, pb.StatsResponse)
 
 
 # ------------------------------------------------------------------------------------ writes
@@ -205,7 +217,7 @@ def upsert(
     message.no_wait = not arguments.to_flag("wait", wait)
     if condition is not None:
         message.condition.CopyFrom(arguments.to_condition(condition))
-    return _request(
+    return make_request(
         "Records",
         "Upsert",
         message,
@@ -252,7 +264,7 @@ def set_payload(
         idempotency_key=arguments.to_key(idempotency_key),
         no_wait=not arguments.to_flag("wait", wait),
     )
-    return _request("Records", "SetPayload", message, pb.WriteResponse, write=True)
+    return make_request("Records", "SetPayload", message, pb.WriteResponse, write=True)
 
 
 def delete(
@@ -276,46 +288,10 @@ def delete(
     )
     if ids is not None:
         message.ids.CopyFrom(codec.ids_to_wire(columns.check_ids(ids, limits.BATCH_RECORDS)))
-    return _request("Records", "Delete", message, pb.WriteResponse, write=True)
+    return make_request("Records", "Delete", message, pb.WriteResponse, write=True)
 
 
 # ------------------------------------------------------------------------------------- reads
-
-
-def search(
-    collection: str,
-    queries: NDArray[Any],
-    k: int,
-    *,
-    filter: object,
-    mode: str,
-    effort: float | str | None,
-    estimator: str,
-    min_score: float | None,
-    with_payload: bool,
-    with_vector: bool,
-    with_relevance: bool,
-    with_surprise: bool,
-) -> Request:
-    """``queries``: [n, dim] as ``columns.to_query`` or ``to_matrix`` give it."""
-    effort_number, effort_bound = arguments.to_effort(effort)
-    arguments.check_size(queries.nbytes, "the queries", "Send fewer in one call", "vectors")
-    message = pb.SearchRequest(
-        collection=arguments.to_text("name", collection),
-        queries=codec.vectors_to_wire(queries),
-        k=arguments.to_integer("k", k, limits.K),
-        filter=filter_to_wire(filter),
-        mode=codec.MODE.to_wire(mode),
-        min_score=None if min_score is None else arguments.to_number("min_score", min_score),
-        without_payload=not arguments.to_flag("with_payload", with_payload),
-        with_vector=arguments.to_flag("with_vector", with_vector),
-        effort=effort_number,
-        effort_bound=effort_bound,
-        estimator=codec.ESTIMATOR.to_wire(estimator),
-        with_relevance=arguments.to_flag("with_relevance", with_relevance),
-        with_surprise=arguments.to_flag("with_surprise", with_surprise),
-    )
-    return _request("Records", "Search", message, pb.SearchResponse)
 
 
 def get(collection: str, ids: IdsLike, *, with_payload: bool, with_vector: bool) -> Request:
@@ -325,14 +301,14 @@ def get(collection: str, ids: IdsLike, *, with_payload: bool, with_vector: bool)
         without_payload=not arguments.to_flag("with_payload", with_payload),
         with_vector=arguments.to_flag("with_vector", with_vector),
     )
-    return _request("Records", "Get", message, pb.GetResponse)
+    return make_request("Records", "Get", message, pb.GetResponse)
 
 
 def count(collection: str, filter: object) -> Request:
     message = pb.CountRequest(
         collection=arguments.to_text("name", collection), filter=filter_to_wire(filter)
     )
-    return _request("Records", "Count", message, pb.CountResponse)
+    return make_request("Records", "Count", message, pb.CountResponse)
 
 
 def scroll(
@@ -360,4 +336,4 @@ def scroll(
                 f"got {type(after).__name__}",
                 field="after",
             ) from None
-    return _request("Records", "Scroll", message, pb.ScrollResponse)
+    return make_request("Records", "Scroll", message, pb.ScrollResponse)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import fields
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import codec
 from .codec import Ids
-from .results import CollectionInfo, Matches, Records, SealResult, WriteResult
+from .results import CollectionInfo, Explanation, Matches, Records, SealResult, WriteResult
 from .wire import vecdb_pb2 as pb
+
+_FIGURES: Final = {one.name for one in fields(Explanation)} - {"matches", "mode", "io_engine"}
+"""Of an explanation: what has the same name and value on the wire."""
 
 
 def stats(message: pb.StatsResponse) -> dict[str, Any]:
@@ -37,6 +41,9 @@ def collection_info(message: pb.CollectionInfo) -> CollectionInfo:
         aliases=tuple(message.aliases),
         code_bits=schema.code_bits,
         page_bytes=schema.page_bytes or None,
+        memory_budget=schema.memory_budget if schema.HasField("memory_budget") else None,
+        level=message.level,
+        level_reason=message.level_reason,
         segments=message.segments,
         tail=message.tail,
         sealing=message.sealing,
@@ -61,9 +68,22 @@ def seal_result(message: pb.SealResponse) -> SealResult:
     return SealResult(records=message.records, segments=message.segments)
 
 
+def explanation(message: pb.Explanation) -> Explanation:
+    (found,) = _matches(message.matches, with_payload=False, with_vector=False)
+    return Explanation(
+        matches=found,
+        mode=codec.MODE.from_wire(message.mode),
+        io_engine=message.io_engine or None,
+        **{name: getattr(message, name) for name in _FIGURES},
+    )
+
+
 def matches(message: pb.SearchResponse, *, with_payload: bool, with_vector: bool) -> list[Matches]:
     """One result a query; its columns are views of the message's."""
-    columns = message.matches
+    return _matches(message.matches, with_payload=with_payload, with_vector=with_vector)
+
+
+def _matches(columns: pb.Matches, *, with_payload: bool, with_vector: bool) -> list[Matches]:
     ids = _ids(columns.ids)
     scores = codec.floats_from_bytes(columns.scores, "scores")
     distances = codec.floats_from_bytes(columns.distances, "distances")

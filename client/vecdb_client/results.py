@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 __all__ = [
     "LABELS",
     "CollectionInfo",
+    "Explanation",
     "Match",
     "Matches",
     "Record",
@@ -131,6 +132,42 @@ class Matches:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """How a search was answered.
+
+    - ``mode``: the path that was taken: exact, scan or graph; ``matching``: records that may match
+    - ``level``, ``why``: what the memory budget keeps in memory; ``degraded``: pages are laid out
+      for more memory, so links or codes are read by mapping until segments are rewritten
+    - ``io_engine``: what reads pages: io_uring, threads or mmap; None: nothing was read yet
+    - ``pages_read``, ``bytes_read``: from the disk, in ``read_calls`` requests that took
+      ``io_rounds`` one after another; ``cache_hits``: pages that were in memory
+    - ``nodes_expanded``: slots whose neighbours were looked at; ``blocks_scanned``,
+      ``codes_scanned``, ``codes_refined``: codes read; ``vectors_scored``: compared exactly
+    """
+
+    matches: Matches
+    mode: str
+    matching: int
+    segments: int
+    tail: int
+    level: str
+    why: str
+    degraded: bool
+    io_engine: str | None
+    seconds: float
+    pages_read: int = 0
+    bytes_read: int = 0
+    read_calls: int = 0
+    io_rounds: int = 0
+    cache_hits: int = 0
+    nodes_expanded: int = 0
+    blocks_scanned: int = 0
+    codes_scanned: int = 0
+    codes_refined: int = 0
+    vectors_scored: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One row of ``Records``. ``sequence`` is that of the record's last write."""
 
@@ -233,6 +270,8 @@ class CollectionInfo:
     - ``id_kind``: "int" or "str", or None before the first record
     - ``code_bits``, ``page_bytes``: as in the schema; ``page_bytes`` is None where it follows from
       ``dim`` and ``dtype``
+    - ``memory_budget``: bytes, or None for no bound; ``level``, ``level_reason``: what it keeps in
+      memory, and why; "" until something asks for the vectors
     - ``segments``: how many it has; ``tail``: records in none of them yet
     - ``sealing``: what is done to segments now, such as "sealing 40 %"; "" for nothing
     """
@@ -248,6 +287,9 @@ class CollectionInfo:
     aliases: tuple[str, ...] = ()
     code_bits: int = 4
     page_bytes: int | None = None
+    memory_budget: int | None = None
+    level: str = ""
+    level_reason: str = ""
     segments: int = 0
     tail: int = 0
     sealing: str = ""

@@ -48,6 +48,12 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     "--uploads", type=int, envvar="VECDB_SERVER__UPLOADS", help="Upload streams at once (16)."
 )
 @click.option(
+    "--io-engine",
+    type=click.Choice(["auto", "io_uring", "threads", "mmap"]),
+    envvar="VECDB_SERVER__IO_ENGINE",
+    help="What reads pages from the disk (auto: the first that works here).",
+)
+@click.option(
     "--drain-seconds",
     type=float,
     envvar="VECDB_SERVER__DRAIN_SECONDS",

@@ -19,6 +19,7 @@ KEYS = (
     "API_KEY_FILE",
     "DEV",
     "DRAIN_SECONDS",
+    "IO_ENGINE",
     "LISTEN",
     "LOG_LEVEL",
     "QUEUE",
@@ -29,6 +30,8 @@ KEYS = (
 )
 LISTEN = "127.0.0.1:7700"
 LOG_LEVELS = ("debug", "info", "warning", "error")
+IO_ENGINES = ("auto", "io_uring", "threads", "mmap")
+"""As in ``vecdb.database``, which loads the engine; a test compares them."""
 API_KEY_LENGTH_MIN = 16
 THREADS_MAX = 1_024
 QUEUE_MAX = 65_536
@@ -52,6 +55,7 @@ class ServerConfig:
     - ``api_keys``: any of them opens every call; none: open, on loopback only
     - ``tls_cert``, ``tls_key``: PEM files, both or neither
     - ``dev``: logs for people instead of JSON; clients are told
+    - ``io_engine``: what reads pages that a memory budget leaves on the disk; auto: what works best
     - ``drain_seconds``: how long calls in flight may go on after SIGTERM
     """
 
@@ -66,6 +70,7 @@ class ServerConfig:
     dev: bool = False
     drain_seconds: float = 10.0
     log_level: str = "info"
+    io_engine: str = "auto"
 
     def __post_init__(self) -> None:
         _check_int("threads", self.threads, 1, THREADS_MAX)
@@ -77,11 +82,8 @@ class ServerConfig:
                 f"got {self.drain_seconds}",
                 field="drain_seconds",
             )
-        if self.log_level not in LOG_LEVELS:
-            raise InvalidArgument(
-                f"log_level must be one of {', '.join(LOG_LEVELS)}; got {self.log_level!r}",
-                field="log_level",
-            )
+        _check_word("log_level", self.log_level, LOG_LEVELS)
+        _check_word("io_engine", self.io_engine, IO_ENGINES)
         for position, key in enumerate(self.api_keys):
             _check_key(key, f"api_keys[{position}]")
         self._check_tls()
@@ -195,6 +197,13 @@ def check_environment(environment: Mapping[str, str]) -> None:
 def _check_int(name: str, value: int, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise InvalidArgument(f"{name} must be from {low} to {high}; got {value!r}", field=name)
+
+
+def _check_word(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InvalidArgument(
+            f"{name} must be one of {', '.join(known)}; got {value!r}", field=name
+        )
 
 
 def _check_key(key: str, name: str) -> None:

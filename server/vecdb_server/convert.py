@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import fields
+from typing import Any, Final
 
 import numpy as np
 
 from vecdb import limits
 from vecdb.errors import InvalidArgument
-from vecdb.results import CollectionInfo, Ids, Matches, Records, SealResult, WriteResult
+from vecdb.results import (
+    CollectionInfo,
+    Explanation,
+    Ids,
+    Matches,
+    Records,
+    SealResult,
+    WriteResult,
+)
 from vecdb_client import codec
 from vecdb_client.wire import vecdb_pb2 as pb
 
 from .answers import check_payloads
 from .filters import filter_from_wire
+
+_FIGURES: Final = {one.name for one in fields(Explanation)} - {"matches", "mode", "io_engine"}
+"""Of an explanation: what has the same name and value on the wire."""
 
 # ----------------------------------------------------------------------------- to the engine
 
@@ -22,8 +34,11 @@ from .filters import filter_from_wire
 def schema_from_wire(message: pb.CollectionSchema) -> dict[str, Any]:
     """Keyword arguments of ``create_collection``; what the message leaves out has its default."""
     given = {"code_bits": message.code_bits, "page_bytes": message.page_bytes}
+    given = {name: value for name, value in given.items() if value}
+    if message.HasField("memory_budget"):
+        given["memory_budget"] = message.memory_budget
     return {
-        **{name: value for name, value in given.items() if value},
+        **given,
         "dim": message.dim,
         "metric": codec.METRIC.from_wire(message.metric),
         "dtype": codec.DTYPE.from_wire(message.dtype),
@@ -59,14 +74,28 @@ def payloads_from_wire(payloads: Sequence[bytes]) -> list[bytes | None] | None:
     return [text or None for text in payloads] if payloads else None
 
 
+def budget_from_wire(message: pb.SetMemoryBudgetRequest) -> int | None:
+    """Bytes; None: no bound."""
+    return message.memory_budget if message.HasField("memory_budget") else None
+
+
 def search_from_wire(message: pb.SearchRequest) -> dict[str, Any]:
     """Keyword arguments of ``search``; what the message leaves out has the engine's default."""
+    asked = ("with_relevance", "with_surprise")
+    return {
+        **explain_from_wire(message),
+        "with_payload": not message.without_payload,
+        "with_vector": message.with_vector,
+        **{name: True for name in asked if getattr(message, name)},
+    }
+
+
+def explain_from_wire(message: pb.SearchRequest | pb.ExplainRequest) -> dict[str, Any]:
+    """Keyword arguments of ``explain``, which ``search`` has too; the rest as there."""
     options: dict[str, Any] = {
         "filter": optional_filter(message),
         "mode": codec.MODE.from_wire(message.mode),
         "min_score": message.min_score if message.HasField("min_score") else None,
-        "with_payload": not message.without_payload,
-        "with_vector": message.with_vector,
     }
     if message.HasField("effort"):
         options["effort"] = message.effort
@@ -76,9 +105,6 @@ def search_from_wire(message: pb.SearchRequest) -> dict[str, Any]:
         options["effort"] = "bound"
     if message.estimator:
         options["estimator"] = codec.ESTIMATOR.from_wire(message.estimator)
-    options |= {
-        name: True for name in ("with_relevance", "with_surprise") if getattr(message, name)
-    }
     return options
 
 
@@ -119,6 +145,7 @@ def info_to_wire(info: CollectionInfo) -> pb.CollectionInfo:
             fields={name: codec.FIELD_TYPE.to_wire(kind) for name, kind in info.fields.items()},
             code_bits=info.code_bits,
             page_bytes=info.page_bytes or 0,
+            memory_budget=info.memory_budget,
         ),
         id_kind=codec.ID_KIND.to_wire(info.id_kind) if info.id_kind else pb.ID_KIND_UNSPECIFIED,
         count=info.count,
@@ -127,6 +154,8 @@ def info_to_wire(info: CollectionInfo) -> pb.CollectionInfo:
         segments=info.segments,
         tail=info.tail,
         sealing=info.sealing,
+        level=info.level,
+        level_reason=info.level_reason,
     )
 
 
@@ -159,6 +188,15 @@ def matches_to_wire(answers: Sequence[Matches]) -> pb.Matches:
     if surprise:
         message.surprise_bits = b"".join(map(codec.doubles_to_bytes, surprise))
     return message
+
+
+def explanation_to_wire(explanation: Explanation) -> pb.Explanation:
+    return pb.Explanation(
+        matches=matches_to_wire([explanation.matches]),
+        mode=codec.MODE.to_wire(explanation.mode),
+        io_engine=explanation.io_engine or "",
+        **{name: getattr(explanation, name) for name in _FIGURES},
+    )
 
 
 def records_to_wire(records: Records) -> pb.RecordColumns:

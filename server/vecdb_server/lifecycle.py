@@ -89,7 +89,7 @@ class Server:
         try:
             self.address = self._bind()
             self._grpc.start()
-            self._database = vecdb.open(self.config.directory)
+            self._database = vecdb.open(self.config.directory, io_engine=self.config.io_engine)
             vecdb.warm()
         except BaseException:
             self.stop(0.0)

@@ -54,6 +54,7 @@ def route_library_logs(log: FilteringBoundLogger) -> None:
     """
     handler = _Bridge(log)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("vecdb").setLevel(logging.INFO)  # the engine: few lines, such as how it reads
     logging.captureWarnings(True)
     threading.excepthook = lambda args: log_bug(
         log, "thread_failed", args.exc_value or args.exc_type(), thread=str(args.thread)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +35,14 @@ def server_version() -> str:
     return version("vecdb-server")
 
 
+def total_of(counts: Iterable[Mapping[str, int] | None]) -> dict[str, int]:
+    """Counters by name, added up; a collection that nobody has searched has none."""
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one or {})
+    return dict(total)
+
+
 class Database(rpc.DatabaseServicer):
     def __init__(self, gate: Gate, counters: Counters, *, dev: bool) -> None:
         self._gate = gate
@@ -51,7 +60,9 @@ class Database(rpc.DatabaseServicer):
         )
 
     def Stats(self, request: pb.StatsRequest, call: Call) -> pb.StatsResponse:
-        stats = {**self._gate.database.stats(), "server": self._counters.to_dict()}
+        stats = self._gate.database.stats()
+        searches = total_of([one["searches"] for one in stats["collections"].values()])
+        stats["server"] = {**self._counters.to_dict(), "searches": searches}
         return pb.StatsResponse(json=json.dumps(stats).encode())
 
 
@@ -94,6 +105,11 @@ class Collections(rpc.CollectionsServicer):
         collection = self._gate.database.collection(request.name)
         result = collection.compact(wait=not request.no_wait, timeout=call.timeout)
         return convert.seal_to_wire(result)
+
+    def SetMemoryBudget(self, request: pb.SetMemoryBudgetRequest, call: Call) -> pb.CollectionInfo:
+        collection = self._gate.database.collection(request.name)
+        budget = convert.budget_from_wire(request)
+        return convert.info_to_wire(collection.set_memory_budget(budget, timeout=call.timeout))
 
     def Stats(self, request: pb.CollectionStatsRequest, call: Call) -> pb.StatsResponse:
         stats = self._gate.database.collection(request.name).stats(timeout=call.timeout)
@@ -161,6 +177,18 @@ class Records(rpc.RecordsServicer):
             found = collection.search_batch(queries, request.k, **options, timeout=call.timeout)
         call.notes["engine_ms"] = round((time.perf_counter() - began) * 1000, 3)
         return pb.SearchResponse(matches=convert.matches_to_wire(found))
+
+    def Explain(self, request: pb.ExplainRequest, call: Call) -> pb.Explanation:
+        queries = codec.vectors_from_wire(request.query, "query")
+        if len(queries) != 1:
+            raise InvalidArgument(
+                f"an explanation is of one query; got {len(queries)}", field="query"
+            )
+        explanation = self._collection(request.collection).explain(
+            queries[0], request.k, **convert.explain_from_wire(request), timeout=call.timeout
+        )
+        call.notes["engine_ms"] = round(explanation.seconds * 1000, 3)
+        return convert.explanation_to_wire(explanation)
 
     def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
         collection = self._collection(request.collection)

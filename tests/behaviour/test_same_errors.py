@@ -34,6 +34,7 @@ def chain(depth):
     return payload
 
 
+BUDGETS = {"0": 0, "below 0": -1, "small": 2**20 - 1, "large": 2**63, "text": "2GiB", "float": 1e9}
 SCHEMAS = {
     "slash": {"name": "a/b"},
     "dot": {"name": ".a"},
@@ -62,6 +63,7 @@ SCHEMAS = {
     "no bits": {"code_bits": 0},
     "page too large": {"page_bytes": 65_536},
     "page of text": {"page_bytes": "4096"},
+    **{f"budget {name}": {"memory_budget": value} for name, value in BUDGETS.items()},
 }
 NAMES = {
     "unknown": "nothing",
@@ -184,7 +186,9 @@ SEARCHES = {
     "k of float": {"k": 1.0},
     "k of bool": {"k": True},
     "k of none": {"k": None},
-    "mode": {"mode": "graph"},
+    "mode": {"mode": "tree"},
+    "bound of a graph": {"mode": "graph", "effort": "bound"},
+    "estimator of a graph": {"mode": "graph", "estimator": "hamming"},
     "mode of a list": {"mode": ["auto"]},
     "effort 0": {"mode": "scan", "effort": 0},
     "effort too large": {"mode": "scan", "effort": 65},
@@ -310,6 +314,8 @@ def calls():
         yield f"search {name}", lambda db, one=wrong: db.collection(one).search(ONE[0])
         yield f"seal {name}", lambda db, one=wrong: db.collection(one).seal()
         yield f"stats {name}", lambda db, one=wrong: db.collection(one).stats()
+        yield f"budget {name}", lambda db, one=wrong: db.collection(one).set_memory_budget(None)
+        yield f"explain {name}", lambda db, one=wrong: db.collection(one).explain(ONE[0])
         yield f"delete {name}", lambda db, one=wrong: db.delete_collection(one)
         yield f"unalias {name}", lambda db, one=wrong: db.delete_alias(one)
         yield f"alias to {name}", lambda db, one=wrong: db.alias("new", one)
@@ -318,10 +324,15 @@ def calls():
             f"upsert {name}",
             lambda db, one=given: docs(db).upsert(**{"ids": [1, 2], "vectors": TWO, **one}),
         )
+    for name, budget in BUDGETS.items():
+        yield f"budget {name}", lambda db, one=budget: docs(db).set_memory_budget(one)
     for name, rows in ROWS.items():
         yield f"rows {name}", lambda db, one=rows: docs(db).upsert(rows=one)
     for name, given in SEARCHES.items():
         yield f"search {name}", lambda db, one=given: docs(db).search(**{"vector": ONE[0], **one})
+    for name in ("dimension", "nan", "k 0", "mode", "bound of a graph", "effort 0", "timeout"):
+        given = {"vector": ONE[0], **SEARCHES[name]}
+        yield f"explain {name}", lambda db, one=given: docs(db).explain(**one)
     for name, queries in BATCHES.items():
         yield f"batch {name}", lambda db, one=queries: docs(db).search_batch(one)
     for name, tree in FILTERS.items():

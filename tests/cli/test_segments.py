@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -47,24 +48,35 @@ def test_seal_and_compact_tell_what_they_did(run, docs):
 def test_described_table_tells_segments_and_tail(run, docs):
     run("collection", "seal", "docs", *docs.options)
     lines = run("collection", "describe", "docs", *docs.options).out.splitlines()
-    assert [line.split() for line in lines[-5:]] == [
+    assert [line.split()[:3] for line in lines[-8:]] == [
         ["code", "bits", "4"],
         ["page", "bytes", "-"],
+        ["memory", "budget", "-"],
+        ["level", "all"],
+        ["level", "reason", "no"],
         ["segments", "1"],
         ["tail", "0"],
         ["sealing", "-"],
     ]
 
 
-def test_stats_are_facts_a_line_or_json(run, docs):
+def test_stats_are_sections_or_json(run, docs):
+    run("collection", "seal", "docs", *docs.options)
     found = json.loads(run("collection", "stats", "docs", "-o", "json", *docs.options).out)
     assert (found["count"], found["vector_bytes"]) == (10, 160)
     table = run("collection", "stats", "docs", *docs.options).out
-    rows = dict(line.rsplit("  ", 1) for line in table.splitlines())
-    rows = {name.strip(): value for name, value in rows.items()}
-    assert rows["count"] == "10"
-    assert rows["vector bytes"] == "160 B"
-    assert {f"memory bytes {part}" for part in found["memory_bytes"]} <= set(rows)
+    assert "{" not in table
+    singles, *sections = table.rstrip("\n").split("\n\n")
+    facts = dict(re.split("  +", line) for line in singles.splitlines())
+    assert (facts["count"], facts["vector bytes"], facts["tail"]) == ("10", "160 B", "0")
+    by_name = {text.split("\n")[0]: text.split("\n")[1:] for text in sections}
+    memory = dict(line.strip().rsplit("  ", 1) for line in by_name["memory bytes"])
+    assert {name.strip() for name in memory} == {*found["memory_bytes"], "in all"}
+    (segment,) = found["segments"]
+    assert [line.split() for line in by_name["segments"]] == [
+        ["uuid", "slots", "sequence"],
+        [segment["uuid"], "10", str(segment["sequence"])],
+    ]
 
 
 @pytest.mark.parametrize("command", ["seal", "compact", "stats"])

@@ -138,6 +138,45 @@ class Peer(rpc.DatabaseServicer, rpc.CollectionsServicer, rpc.RecordsServicer):
         self._leave("Compact", context)
         return pb.SealResponse(records=5, segments=2)
 
+    def SetMemoryBudget(self, request, context):
+        self._enter("SetMemoryBudget", context, request)
+        self._leave("SetMemoryBudget", context)
+        budget = request.memory_budget if request.HasField("memory_budget") else None
+        return pb.CollectionInfo(
+            name=request.name,
+            schema=pb.CollectionSchema(dim=3, code_bits=4, memory_budget=budget),
+            level="all" if budget is None else "codes",
+            level_reason="as told",
+        )
+
+    def Explain(self, request, context):
+        self._enter("Explain", context, request)
+        number = codec.floats_to_bytes(np.ones(1, np.float32))
+        matches = pb.Matches(
+            counts=[1], ids=codec.ids_to_wire([7]), scores=number, distances=number
+        )
+        return pb.Explanation(
+            matches=matches,
+            mode=pb.GRAPH,
+            matching=9,
+            segments=2,
+            tail=3,
+            level="codes",
+            why="as told",
+            degraded=True,
+            seconds=0.25,
+            pages_read=4,
+            bytes_read=16_384,
+            read_calls=4,
+            io_rounds=2,
+            cache_hits=1,
+            nodes_expanded=5,
+            blocks_scanned=6,
+            codes_scanned=7,
+            codes_refined=8,
+            vectors_scored=9,
+        )
+
     def Upsert(self, request, context):
         self._enter("Upsert", context, request)
         answer = self._apply(request)

@@ -6,7 +6,7 @@ import grpc
 import numpy as np
 import pytest
 
-from vecdb_client import codec, errors, requests
+from vecdb_client import codec, errors, search_requests
 from vecdb_client.results import SealResult
 from vecdb_client.wire import vecdb_pb2 as pb
 
@@ -68,7 +68,7 @@ def test_search_options_are_sent(peer, client):
 
 
 def test_effort_of_zero_is_sent_for_the_server_to_refuse():
-    request = requests.search(
+    request = search_requests.search(
         "docs",
         QUERY[None],
         1,
@@ -103,7 +103,7 @@ def test_scores_that_the_server_left_out_are_none(client):
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
-        ({"mode": "graph"}, "mode"),
+        ({"mode": "tree"}, "mode"),
         ({"effort": "all"}, "effort"),
         ({"effort": True}, "effort"),
         ({"effort": [1]}, "effort"),

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vecdb.collection.live import LiveSnapshot
+from vecdb.collection.residence import Residence
 from vecdb.collection.segment import quantizer_of
+from vecdb.collection.segments import Segments
 from vecdb.collection.snapshot import Snapshot
 from vecdb.collection.tail import Tail
 from vecdb.quantize.planes import Encoder
 from vecdb.storage.operations import Operation
 from vecdb.storage.operations import scan_operations as scan
+from vecdb.storage.page_reader import open_reader
 
 ONE = np.ones((1, 4), np.float32)
 
@@ -37,13 +41,17 @@ def look(docs):
 @pytest.fixture
 def live(docs, look):
     with look() as (_, row, _):
-        return LiveSnapshot(row, docs._store.segments.load)
+        return LiveSnapshot(row, docs._store.segments, Residence(open_reader))
 
 
 def replayed(look):
     """The records as a replay of everything that is stored gives them: place -> (id, vector)."""
     with look() as (transaction, row, state):
-        return content(LiveSnapshot(row, lambda *_: None).at(transaction, state))
+        return content(
+            LiveSnapshot(row, Segments(Path("nowhere")), Residence(open_reader)).at(
+                transaction, row, state
+            )
+        )
 
 
 def content(snapshot):
@@ -69,42 +77,42 @@ def at(state, step):
 def test_tail_is_loaded_by_the_first_who_asks(docs, live, look):
     docs.upsert([1, 2], np.tile(ONE, (2, 1)))
     assert live.loaded is None
-    with look() as (transaction, _, state):
-        tail = live.at(transaction, state)
+    with look() as (transaction, row, state):
+        tail = live.at(transaction, row, state)
     assert live.loaded is tail
     assert tail.sequence == docs.describe().sequence
     assert sorted(id for id, _ in content(tail).values()) == [1, 2]
 
 
 def test_tail_catches_up_with_what_was_committed_since(docs, live, look, rng):
-    with look() as (transaction, _, state):
-        assert live.at(transaction, state).live == 0
+    with look() as (transaction, row, state):
+        assert live.at(transaction, row, state).live == 0
     for turn in range(6):
         docs.upsert([turn, turn + 1], rng.standard_normal((2, 4)).astype(np.float32))
         docs.delete([turn])
         docs.set_payload([turn + 1], {"group": turn})
         before = live.loaded
-        with look() as (transaction, _, state):
-            tail = live.at(transaction, state)
+        with look() as (transaction, row, state):
+            tail = live.at(transaction, row, state)
         assert tail.sequence > before.sequence
         assert content(tail) == replayed(look)
 
 
 def test_older_transaction_is_told_to_begin_again(docs, live, look):
     docs.upsert([1], ONE)
-    with look() as (transaction, _, old):
-        live.at(transaction, old)
+    with look() as (transaction, row, old):
+        live.at(transaction, row, old)
     docs.upsert([2], ONE)
-    with look() as (transaction, _, state):
-        live.at(transaction, state)
-        assert live.at(transaction, old) is None
-        assert live.at(transaction, state) is live.loaded
+    with look() as (transaction, row, state):
+        live.at(transaction, row, state)
+        assert live.at(transaction, row, old) is None
+        assert live.at(transaction, row, state) is live.loaded
 
 
 def test_writer_carries_a_loaded_tail_forward(docs, live, look):
     docs.upsert([1], ONE)
     with look() as (transaction, row, state):
-        live.at(transaction, state)
+        live.at(transaction, row, state)
     before = state
     docs.upsert([2], ONE)
     with look() as (transaction, row, state):
@@ -120,7 +128,7 @@ def test_tail_at_another_write_is_left_to_the_readers(docs, live, look):
         done = list(scan(transaction, row.number, row.schema))
         live.advance(at(state, -state.sequence), state, done)
         assert live.loaded is None  # not loaded
-        tail = live.at(transaction, state)
+        tail = live.at(transaction, row, state)
         live.advance(at(state, 5), at(state, 6), done)
         live.advance(at(state, -1), state, done)
     assert live.loaded is tail
@@ -129,29 +137,29 @@ def test_tail_at_another_write_is_left_to_the_readers(docs, live, look):
 def test_writer_does_not_wait_for_a_reader_that_loads_the_tail(docs, live, look):
     docs.upsert([1], ONE)
     with look() as (transaction, row, state):
-        tail = live.at(transaction, state)
+        tail = live.at(transaction, row, state)
         done = list(scan(transaction, row.number, row.schema))
     with live._lock:  # as a reader holds it
         live.advance(state, at(state, 1), done)
     assert live.loaded is tail
     docs.upsert([2], ONE)
-    with look() as (transaction, _, state):
-        assert sorted(id for id, _ in content(live.at(transaction, state)).values()) == [1, 2]
+    with look() as (transaction, row, state):
+        assert sorted(id for id, _ in content(live.at(transaction, row, state)).values()) == [1, 2]
 
 
 def test_tail_behind_what_was_trimmed_starts_over(docs, live, look, rng):
     ids = np.arange(2_000)
     docs.upsert(ids, rng.standard_normal((2_000, 4)).astype(np.float32))
-    with look() as (transaction, _, state):
-        stale = live.at(transaction, state)
+    with look() as (transaction, row, state):
+        stale = live.at(transaction, row, state)
     for _ in range(500):
         docs.upsert(ids[1:], rng.standard_normal((1_999, 4)).astype(np.float32))
         with look() as (_, _, state):
             if state.trimmed > stale.sequence:
                 break
     assert state.trimmed > stale.sequence, "nothing was trimmed"
-    with look() as (transaction, _, state):
-        tail = live.at(transaction, state)
+    with look() as (transaction, row, state):
+        tail = live.at(transaction, row, state)
     assert content(tail) == replayed(look)
     assert sorted(id for id, _ in content(tail).values()) == ids.tolist()
     assert content(stale)[0] == (0, docs.get([0], with_vector=True).vectors[0].tolist())

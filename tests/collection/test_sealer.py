@@ -21,7 +21,8 @@ from vecdb.errors import DeadlineExceeded, StorageError, Unavailable
 from vecdb.results import SealResult
 from vecdb.storage.catalogue import State
 from vecdb.storage.manifest import scan_segments
-from vecdb.storage.segment_files import SEGMENTS, SegmentWriter
+from vecdb.storage.segment_files import SEGMENTS
+from vecdb.storage.segment_writer import SegmentWriter
 from vecdb.testing.faults import flip_bit
 
 SECONDS = 60

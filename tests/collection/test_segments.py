@@ -15,10 +15,12 @@ import pytest
 
 import vecdb
 from vecdb.collection.live import LiveSnapshot
+from vecdb.collection.residence import Residence
 from vecdb.collection.segments import Segments
 from vecdb.errors import DataCorruption
 from vecdb.storage import segment_files
 from vecdb.storage.manifest import get_tombs, scan_segments
+from vecdb.storage.page_reader import open_reader
 from vecdb.testing.faults import flip_bit
 from vecdb.testing.model import Model
 
@@ -41,14 +43,22 @@ def row(docs):
     return docs._store.row("docs")
 
 
+def load(segments, row, segment_row):
+    """The segment with all of it in memory; None: its folder is gone."""
+    info = segments.info(segment_row)
+    if info is None:
+        return None
+    return segments.load(row, segment_row, info, "all", Residence(open_reader))
+
+
 def folder_of(docs, segment):
     return segment_files.segment_folder(docs._store.directory, segment.uuid)
 
 
 def test_segment_is_loaded_once_and_given_back(docs, row, sealed):
     segments = Segments(docs._store.directory)
-    first = segments.load(row, sealed[0])
-    assert segments.load(row, sealed[0]) is first
+    first = load(segments, row, sealed[0])
+    assert load(segments, row, sealed[0]) is first
     assert len(segments._loaded) == 1
     del first
     gc.collect()
@@ -56,12 +66,12 @@ def test_segment_is_loaded_once_and_given_back(docs, row, sealed):
 
 
 def test_segment_knows_its_slots_by_origin(docs, row, sealed):
-    segment = Segments(docs._store.directory).load(row, sealed[1])
-    assert sorted(segment.origins.tolist()) == list(range(100, 150))
+    segment = load(Segments(docs._store.directory), row, sealed[1])
+    assert sorted(segment.origins_of().tolist()) == list(range(100, 150))
     asked = np.array([149, 99, 100, 150, 120], np.uint64)
     found = segment.slot_of_each(asked)
     assert (found >= 0).tolist() == [True, False, True, False, True]
-    assert segment.origins[found[[0, 2, 4]]].tolist() == [149, 100, 120]
+    assert segment.origins_of(found[[0, 2, 4]]).tolist() == [149, 100, 120]
     assert segment.slots_of(asked).tolist() == sorted(found[[0, 2, 4]])
     assert segment.ids.take(found[[0, 2]]).tolist() == [149, 100]
     assert segment.slots_of(np.empty(0, np.uint64)).tolist() == []
@@ -70,10 +80,10 @@ def test_segment_knows_its_slots_by_origin(docs, row, sealed):
 def test_folder_that_is_gone_is_told_from_one_that_is_damaged(docs, row, sealed, monkeypatch):
     segments = Segments(docs._store.directory)
     flip_bit(folder_of(docs, sealed[0]) / "tree", 5_000, 2)
-    assert segments.load(row, sealed[0]) is not None  # searches do not read the tree
+    assert load(segments, row, sealed[0]) is not None  # searches do not read the tree
     flip_bit(folder_of(docs, sealed[1]) / "ids", 4_100, 2)
     with pytest.raises(DataCorruption) as caught:
-        segments.load(row, sealed[1])
+        load(segments, row, sealed[1])
     assert caught.value.path == str(folder_of(docs, sealed[1]) / "ids")
     read_ids = segment_files.read_ids
 
@@ -82,8 +92,8 @@ def test_folder_that_is_gone_is_told_from_one_that_is_damaged(docs, row, sealed,
         return read_ids(root, info)
 
     monkeypatch.setattr(segment_files, "read_ids", remove_first)
-    assert segments.load(row, sealed[1]) is None
-    assert segments.load(row, sealed[1]) is None
+    assert load(segments, row, sealed[1]) is None
+    assert load(segments, row, sealed[1]) is None
 
 
 def test_files_are_gone_all_at_once(docs, sealed, monkeypatch):
@@ -108,17 +118,17 @@ def test_buried_rows_are_marked_in_the_segment_that_holds_them(docs, row, sealed
         for one, dead in ((sealed[0], [3, 99]), (sealed[1], [140])):
             bits = get_tombs(view.transaction, row.number, one.uuid, -(-one.count // 8))
             slots = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
-            segment = store.segments.load(row, one)
-            assert sorted(segment.origins[slots].tolist()) == dead
+            segment = load(store.segments, row, one)
+            assert sorted(segment.origins_of(slots).tolist()) == dead
 
 
 def test_lost_folder_is_damage_at_the_second_look_of_the_same_thread(docs, row, sealed):
     """Another thread may still look through a transaction as old as that of the first look."""
-    live = LiveSnapshot(row, lambda *_: None)
+    live = LiveSnapshot(row, Segments(docs._store.directory / "elsewhere"), Residence(open_reader))
 
     def look():
         with docs._store.view("docs") as view:
-            return live.at(view.transaction, view.state)
+            return live.at(view.transaction, row, view.state)
 
     assert look() is None
     others = []

@@ -15,9 +15,9 @@ import numpy as np
 
 from vecdb.storage.columns import MISSING
 from vecdb.storage.manifest import SegmentRow
-from vecdb.storage.pages import geometry
-from vecdb.storage.segment_files import SegmentWriter
+from vecdb.storage.page_geometry import geometry
 from vecdb.storage.segment_info import ColumnInfo, QuantizerInfo, SegmentInfo, TreeInfo
+from vecdb.storage.segment_writer import SegmentWriter
 
 ROOT = Path(__file__).with_name("segment_v1")
 

@@ -9,7 +9,9 @@ import pytest
 import trustme
 
 from vecdb.errors import InvalidArgument
+from vecdb_server.commands import serve
 from vecdb_server.config import (
+    IO_ENGINES,
     KEYS,
     PREFIX,
     ServerConfig,
@@ -93,6 +95,7 @@ def test_only_addresses_of_this_machine_are_loopback():
         ("drain_seconds", float("nan")),
         ("drain_seconds", 1e9),
         ("log_level", "loud"),
+        ("io_engine", "magic"),
     ],
 )
 def test_value_out_of_range_is_refused(name, value):
@@ -209,6 +212,14 @@ def test_unknown_setting_in_the_environment_is_refused():
     with pytest.raises(InvalidArgument, match="VECDB_SERVER__LISTN") as caught:
         check_environment({"VECDB_SERVER__LISTN": "x", "VECDB_CLIENT__X": "1", "PATH": "/bin"})
     assert "VECDB_SERVER__LISTEN" in caught.value.hint
+
+
+def test_engines_that_read_pages_are_those_of_the_database():
+    from vecdb import database  # loads the engine, which no other test here needs
+
+    (option,) = [one for one in serve.params if one.name == "io_engine"]
+    assert IO_ENGINES == tuple(option.type.choices) == database.IO_ENGINES
+    assert ServerConfig(directory=DIRECTORY).io_engine == "auto"
 
 
 def test_known_settings_in_the_environment_are_accepted():

@@ -7,7 +7,7 @@ import pytest
 
 from vecdb import limits
 from vecdb.errors import InvalidArgument, LimitExceeded
-from vecdb.results import CollectionInfo, Matches, Records, SealResult, WriteResult
+from vecdb.results import CollectionInfo, Explanation, Matches, Records, SealResult, WriteResult
 from vecdb_client import codec, responses
 from vecdb_client.errors import InvalidArgument as ClientInvalidArgument
 from vecdb_client.results import SealResult as ClientSealResult
@@ -140,6 +140,9 @@ def test_collection_info_is_whole(kind):
         aliases=("a", "b"),
         code_bits=8,
         page_bytes=None if kind is None else 16_384,
+        memory_budget=None if kind is None else 2**40,
+        level="" if kind is None else "graph+codes",
+        level_reason="" if kind is None else "it fits",
         segments=3,
         tail=5,
         sealing="" if kind is None else "sealing 40 %",
@@ -149,6 +152,33 @@ def test_collection_info_is_whole(kind):
 
 def vars_of(info) -> dict[str, object]:
     return {name: getattr(info, name) for name in CollectionInfo.__slots__}
+
+
+@pytest.mark.parametrize("engine", ["io_uring", None])
+def test_explanation_is_whole(engine):
+    figures = {
+        name: 2**33 + place
+        for place, name in enumerate(Explanation.__slots__)
+        if Explanation.__annotations__[name] == "int" and name != "segments"
+    }
+    before = Explanation(
+        matches=matches(INTS),
+        mode="graph",
+        segments=3,
+        level="codes",
+        why="it fits",
+        degraded=True,
+        io_engine=engine,
+        seconds=0.125,
+        **figures,
+    )
+    message = convert.explanation_to_wire(before)
+    after = responses.explanation(pb.Explanation.FromString(message.SerializeToString()))
+    for name in Explanation.__slots__[1:]:
+        assert getattr(after, name) == getattr(before, name), name
+    np.testing.assert_array_equal(after.matches.ids, before.matches.ids)
+    np.testing.assert_array_equal(after.matches.scores, before.matches.scores)
+    assert after.matches.payload_bytes is None
 
 
 def test_write_result_is_whole():
@@ -179,6 +209,11 @@ def test_schema_has_defaults():
 def test_schema_with_codes_and_pages():
     schema = convert.schema_from_wire(pb.CollectionSchema(dim=4, code_bits=7, page_bytes=1))
     assert (schema["code_bits"], schema["page_bytes"]) == (7, 1)  # the engine refuses them
+
+
+def test_schema_with_a_budget():
+    schema = convert.schema_from_wire(pb.CollectionSchema(dim=4, memory_budget=0))
+    assert schema["memory_budget"] == 0  # the engine refuses it
 
 
 def test_search_leaves_to_the_engine_what_was_not_asked_for():

@@ -14,10 +14,9 @@ from vecdb.storage.columns import MISSING
 from vecdb.storage.environment import Environment
 from vecdb.storage.files import make_directory
 from vecdb.storage.manifest import SegmentRow
-from vecdb.storage.pages import geometry
+from vecdb.storage.page_geometry import geometry
 from vecdb.storage.segment_check import verify_segment
 from vecdb.storage.segment_files import (
-    SegmentWriter,
     read_codes,
     read_column,
     read_ids,
@@ -27,6 +26,7 @@ from vecdb.storage.segment_files import (
     segment_folder,
 )
 from vecdb.storage.segment_info import ColumnInfo, QuantizerInfo, SegmentInfo, TreeInfo
+from vecdb.storage.segment_writer import SegmentWriter
 from vecdb.storage.writer import Writer
 
 

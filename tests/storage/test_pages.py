@@ -12,7 +12,8 @@ from vecdb.errors import DataCorruption
 from vecdb.storage import format
 from vecdb.storage.array_file import FileSum
 from vecdb.storage.checksum import crc32c
-from vecdb.storage.pages import PageWriter, geometry, read_pages
+from vecdb.storage.page_geometry import geometry
+from vecdb.storage.pages import PageWriter, read_pages
 from vecdb.testing.faults import flip_bit, swap_pages, truncate, zero_page
 
 SEGMENT = uuid.UUID(int=0x0123456789ABCDEF)

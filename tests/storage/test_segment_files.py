@@ -12,9 +12,8 @@ import pytest
 
 from vecdb.errors import DataCorruption, LimitExceeded, StorageError
 from vecdb.storage import segment_files
-from vecdb.storage.pages import geometry
+from vecdb.storage.page_geometry import geometry
 from vecdb.storage.segment_files import (
-    SegmentWriter,
     list_orphans,
     read_codes,
     read_column,
@@ -25,6 +24,7 @@ from vecdb.storage.segment_files import (
     remove_segment,
     sweep,
 )
+from vecdb.storage.segment_writer import SegmentWriter
 
 FILES = ["codes", "columns/0", "columns/1", "ids", "segment.json", "tree", "vectors.pages"]
 

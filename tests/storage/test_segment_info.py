@@ -10,7 +10,7 @@ import pytest
 
 from vecdb.errors import UnsupportedFormat
 from vecdb.storage.array_file import FileSum
-from vecdb.storage.segment_info import ColumnInfo, QuantizerInfo, SegmentInfo, TreeInfo
+from vecdb.storage.segment_info import ColumnInfo, GraphInfo, QuantizerInfo, SegmentInfo, TreeInfo
 
 INFO = SegmentInfo(
     uuid=uuid.UUID(int=2**127 + 5),
@@ -50,6 +50,39 @@ def test_info_comes_back_whole():
     assert SegmentInfo.from_json(INFO.to_json()) == INFO
 
 
+LINKED = replace(
+    INFO, layout=1, graph=GraphInfo(degree=32, widths=((0.9, 16), (0.99, 64), (0.9985, 768)))
+)
+
+
+def test_info_with_a_graph_is_of_version_2_and_comes_back_whole():
+    assert json.loads(LINKED.to_json())["version"] == 2
+    assert SegmentInfo.from_json(LINKED.to_json()) == LINKED
+    assert json.loads(INFO.to_json())["version"] == 1
+    assert not {"layout", "graph"} & set(json.loads(INFO.to_json()))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("version", 1),
+        ("layout", 3),
+        ("layout", True),
+        ("graph", None),
+        ("graph", []),
+        ("graph", {"degree": 0, "widths": []}),
+        ("graph", {"degree": 32, "widths": [[1.5, 3]]}),
+        ("graph", {"degree": 32, "widths": [[0.9, 0]]}),
+        ("graph", {"degree": 32, "widths": [3]}),
+        ("graph", {"degree": 32}),
+    ],
+)
+def test_impossible_graph_is_refused(name, value):
+    values = json.loads(LINKED.to_json()) | {name: value}
+    with pytest.raises(ValueError, match=r"graph|layout|version|widths|Error"):
+        SegmentInfo.from_json(json.dumps(values).encode())
+
+
 def test_text_is_one_however_the_info_was_made():
     text = INFO.to_json()
     files = dict(reversed(INFO.files.items()))
@@ -61,8 +94,8 @@ def test_text_is_one_however_the_info_was_made():
 
 def test_other_version_is_told_from_damage():
     with pytest.raises(UnsupportedFormat) as caught:
-        SegmentInfo.from_json(changed("version", value=2))
-    assert (caught.value.found, caught.value.supported) == (2, 1)
+        SegmentInfo.from_json(changed("version", value=3))
+    assert (caught.value.found, caught.value.supported) == (3, 2)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -11,9 +10,10 @@ from .. import limits
 from . import options
 from .options import Command, Group
 from .output import Console, with_console
+from .sections import show_sections
 from .tables import Column
 from .targets import Target, with_target
-from .text import plural
+from .text import plural, size_text
 
 LIST_COLUMNS = (
     Column("name"),
@@ -24,13 +24,19 @@ LIST_COLUMNS = (
     Column("fields"),
     Column("aliases"),
 )
-KINDS = {"dim": "count", "records": "count", "page_bytes": "count", "tail": "count"}
+KINDS = {
+    "dim": "count",
+    "records": "count",
+    "page_bytes": "count",
+    "memory_budget": "bytes",
+    "tail": "count",
+}
 ALIAS_COLUMNS = (Column("alias"), Column("collection"))
 
 
 @click.group(cls=Group)
 def collection() -> None:
-    """Create, list, describe, seal and delete collections."""
+    """Create, list, describe, seal and delete collections; keep them to a memory budget."""
 
 
 @collection.command(cls=Command)
@@ -70,6 +76,12 @@ def collection() -> None:
     type=click.Choice([str(size) for size in limits.PAGE_BYTES]),
     help="Size of the pages of vectors; left out, what fits them.",
 )
+@click.option(
+    "--memory-budget",
+    metavar="SIZE",
+    type=options.Size(),
+    help="Memory that sealed records may take, such as 2GiB, at least 1MiB; left out, no bound.",
+)
 @with_target
 @with_console
 def create(
@@ -80,6 +92,7 @@ def create(
     fields: tuple[tuple[str, str], ...],
     code_bits: str,
     page_bytes: str | None,
+    memory_budget: int | None,
     target: Target,
     console: Console,
 ) -> None:
@@ -93,6 +106,7 @@ def create(
             fields=dict(fields),
             code_bits=int(code_bits),
             page_bytes=None if page_bytes is None else int(page_bytes),
+            memory_budget=memory_budget,
         )
         info = made.describe()
     console.done(f"created {name}: {dim:,} dimensions, {metric}, {dtype}", facts_of(info))
@@ -113,7 +127,7 @@ def list_(target: Target, console: Console) -> None:
 @with_target
 @with_console
 def describe(name: str, target: Target, console: Console) -> None:
-    """Show the collection NAME (or an alias): its schema, its size."""
+    """Show the collection NAME (or an alias): its schema, its size, what is in memory and why."""
     with target.reading() as database:
         info = database.collection(name).describe()
     console.facts(facts_of(info), KINDS)
@@ -130,8 +144,31 @@ def stats(name: str, target: Target, console: Console) -> None:
     if console.format != "table":
         console.facts(found)
         return
-    facts = dict(flattened(found))
-    console.facts(facts, {key: kind_of(key, value) for key, value in facts.items()})
+    parts = found.get("memory_bytes", {})
+    show_sections({**found, "memory_bytes": {**parts, "in all": sum(parts.values())}})
+
+
+@collection.command(cls=Command)
+@click.argument("name")
+@click.argument("size", metavar="SIZE|none", type=options.Size(none=True))
+@with_target
+@with_console
+def budget(name: str, size: int, target: Target, console: Console) -> None:
+    """Keep the sealed records of the collection NAME in SIZE bytes of memory, such as 2GiB.
+
+    At least 1MiB; none lifts the bound. Segments whose pages are laid out for another size are
+    rewritten: by a server in the background, in a directory before this returns.
+    """
+    with target.writing() as database:
+        found = database.collection(name)
+        info = found.set_memory_budget(None if size == options.NO_SIZE else size)
+        if target.directory is not None:
+            # What is done to segments is done in order, so this returns once they are rewritten.
+            found.seal(timeout=target.timeout)
+            info = found.describe()
+    facts = facts_of(info)
+    kept = {key: facts[key] for key in ("name", "memory_budget", "level", "level_reason")}
+    console.done(budget_text(info), kept)
 
 
 @collection.command(cls=Command)
@@ -225,6 +262,17 @@ def alias(
         console.done(f"{alias} now means {name}", {"alias": alias, "collection": name})
 
 
+def budget_text(info: Any) -> str:
+    """What a memory budget has come to, in a sentence."""
+    if info.memory_budget is None:
+        kept = f"{info.name} has no memory budget"
+    else:
+        kept = f"{info.name} keeps to {size_text(info.memory_budget)}"
+    if not info.level:
+        return f"{kept}; its level is chosen by the first search"
+    return f"{kept}, at level {info.level}: {info.level_reason}"
+
+
 def facts_of(info: Any) -> dict[str, Any]:
     """A ``CollectionInfo`` of the engine or the client, as JSON has it."""
     return {
@@ -239,23 +287,10 @@ def facts_of(info: Any) -> dict[str, Any]:
         "sequence": info.sequence,
         "code_bits": info.code_bits,
         "page_bytes": info.page_bytes,
+        "memory_budget": info.memory_budget,
+        "level": info.level,
+        "level_reason": info.level_reason,
         "segments": info.segments,
         "tail": info.tail,
         "sealing": info.sealing,
     }
-
-
-def flattened(stats: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Name and value of what is no mapping: those in a mapping have its name before their own."""
-    for name, value in stats.items():
-        if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{name} ")
-        else:
-            yield prefix + name, value
-
-
-def kind_of(name: str, value: Any) -> str:
-    """How a table shows a number that ``stats`` gives."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        return "text"
-    return "bytes" if "bytes" in name else "count"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +17,13 @@ METRICS = ("cosine", "dot", "l2")
 DTYPES = ("float32", "float16", "uint8")
 FIELD_TYPES = ("keyword", "bool", "int", "float", "datetime")
 """As in ``vecdb.schema``, which loads numpy; a test compares them."""
+SIZE_UNITS = {
+    "b": 1,
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
+}
+NO_SIZE = -1
+_SIZE = re.compile(rf"(\d{{1,20}}(?:\.\d{{1,20}})?) ?({'|'.join(SIZE_UNITS)})?", re.ASCII)
 
 SECTIONS = {
     "Database": ("directory", "address", "api_key_file", "tls", "ca_file", "timeout"),
@@ -100,6 +109,29 @@ class Pair(click.ParamType):  # type: ignore[type-arg]  # the same
                 f"{key!r} must be one of {', '.join(self._choices)}; got {rest!r}", param, ctx
             )
         return key, rest
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # the same
+    """Bytes, such as 1000000, 2GiB or 500MB; with ``none`` also the word none, which is -1."""
+
+    name = "size"
+
+    def __init__(self, *, none: bool = False) -> None:
+        self._none = none
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value).strip().lower()
+        if self._none and text == "none":
+            return NO_SIZE
+        found = _SIZE.fullmatch(text)
+        if found is None or (found[2] is None and "." in found[1]):
+            expected = "a number of bytes, such as 1000000, 512MiB, 2GiB or 2GB"
+            self.fail(
+                f"expected {expected}{', or none' if self._none else ''}; got {str(value)[:40]!r}",
+                param,
+                ctx,
+            )
+        return int(Fraction(found[1]) * SIZE_UNITS[found[2] or "b"])
 
 
 class Address(click.ParamType):  # type: ignore[type-arg]  # the same

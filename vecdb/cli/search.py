@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -15,7 +16,7 @@ from .output import Console, with_console
 from .tables import Column
 from .targets import Target, with_target
 
-MODES = ("auto", "exact", "scan")
+MODES = ("auto", "exact", "scan", "graph")
 ESTIMATORS = ("rabitq", "hamming")
 BATCH = 100
 BATCH_MATCHES = 20_000
@@ -23,6 +24,14 @@ BATCH_MATCHES = 20_000
 COLUMNS = (Column("id"), Column("score", kind="score"), Column("payload", kind="json"))
 RELEVANCE = (Column("relevance", kind="score"), Column("label"))
 SURPRISE = (Column("surprise_bits", "surprise", kind="score"),)
+EXPLAINED = {
+    **dict.fromkeys(("matching", "segments", "tail", "pages_read", "read_calls"), "count"),
+    **dict.fromkeys(("io_rounds", "cache_hits", "nodes_expanded", "blocks_scanned"), "count"),
+    **dict.fromkeys(("codes_scanned", "codes_refined", "vectors_scored"), "count"),
+    "bytes_read": "bytes",
+    "seconds": "score",
+}
+"""How a table shows what an explanation tells."""
 
 
 class Effort(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.1
@@ -63,13 +72,14 @@ class Effort(click.ParamType):  # type: ignore[type-arg]  # not generic in click
     type=click.Choice(MODES),
     default="auto",
     show_default=True,
-    help="exact: compare every vector; scan: read every code.",
+    help="exact: compare every vector; scan: read every code; graph: walk along neighbours.",
 )
 @click.option(
     "--effort",
     type=Effort(),
     metavar="NUMBER|bound",
-    help="Vectors that a scan compares: a multiple of the default, or as the error bound asks.",
+    help="Vectors that a scan compares, or width of a walk: a multiple of the default; or, of a "
+    "scan, as the error bound asks.",
 )
 @click.option("--estimator", type=click.Choice(ESTIMATORS), help="What codes are compared by.")
 @click.option("--min-score", type=float, metavar="SCORE", help="Only matches of at least this.")
@@ -77,6 +87,7 @@ class Effort(click.ParamType):  # type: ignore[type-arg]  # not generic in click
 @click.option("--relevance", is_flag=True, help="Relevance from 0 to 1 with its label (cosine).")
 @click.option("--surprise", is_flag=True, help="Bits of how rare a score as good is by chance.")
 @options.vector_option
+@click.option("--explain", is_flag=True, help="Tell how it was found; ids and scores only.")
 @with_target
 @with_console
 def search(
@@ -93,6 +104,7 @@ def search(
     relevance: bool,
     surprise: bool,
     with_vector: bool,
+    explain: bool,
     target: Target,
     console: Console,
 ) -> None:
@@ -102,24 +114,17 @@ def search(
     """
     if (source is None) == (like is None):
         raise click.UsageError("name what to search by: --vector FILE, or --id ID")
+    if explain and (with_vector or relevance or surprise):
+        raise click.UsageError("--explain shows ids and scores: leave the other columns out")
+    if explain and console.format not in ("table", "json"):
+        raise click.UsageError("--explain takes -o table or -o json")
     queries = None
     if source is not None:
         from .vectors import read_vectors
 
         queries = read_vectors(source)
-    settings = {
-        "filter": condition,
-        "mode": mode,
-        "min_score": min_score,
-        "with_payload": not no_payload,
-        "with_vector": with_vector,
-    }
-    asked = {
-        "effort": effort,
-        "estimator": estimator,
-        "with_relevance": relevance or None,
-        "with_surprise": surprise or None,
-    }
+    settings: dict[str, Any] = {"filter": condition, "mode": mode, "min_score": min_score}
+    asked = {"effort": effort, "estimator": estimator}
     settings |= {name: value for name, value in asked.items() if value is not None}
     scores = (*(RELEVANCE if relevance else ()), *(SURPRISE if surprise else ()))
     with target.reading() as database:
@@ -127,6 +132,12 @@ def search(
         if queries is None:
             assert like is not None
             queries = _stored_vector(records, like)
+        if explain:
+            show_explained(console, _explanation(records, queries, k, settings))
+            return
+        settings |= {"with_payload": not no_payload, "with_vector": with_vector}
+        settings |= {"with_relevance": True} if relevance else {}
+        settings |= {"with_surprise": True} if surprise else {}
         answers = _answers(records, queries, k, settings)
         show(console, answers, scores, several=len(queries) > 1, with_vector=with_vector)
 
@@ -168,6 +179,23 @@ def show(
     )
 
 
+def show_explained(console: Console, explanation: Any) -> None:
+    """The matches, then what it took to find them; JSON has both in the object of the query."""
+    facts, rows = facts_of(explanation), list(rows_of(explanation.matches))
+    if console.format == "json":
+        console.rows([{"query": 0, "matches": rows, "explanation": facts}], ())
+        return
+    console.rows(rows, COLUMNS[:2], empty="no record matches")
+    click.echo()
+    console.facts(facts, EXPLAINED)
+
+
+def facts_of(explanation: Any) -> dict[str, Any]:
+    """An ``Explanation`` of the engine or the client without its matches, as JSON has it."""
+    names = (one.name for one in fields(explanation) if one.name != "matches")
+    return {name: getattr(explanation, name) for name in names}
+
+
 def rows_of(matches: Any) -> Iterator[dict[str, Any]]:
     """``Matches`` of the engine or the client, as JSON has them."""
     for match in matches:
@@ -189,6 +217,12 @@ def _stored_vector(records: Any, like: str) -> Any:
     if not len(found):
         raise NotFound(f"there is no record {wanted!r} to search by", field="id")
     return found.vectors
+
+
+def _explanation(records: Any, queries: Any, k: int, settings: dict[str, Any]) -> Any:
+    if len(queries) != 1:
+        raise click.UsageError(f"--explain takes one vector; got {len(queries)}")
+    return records.explain(queries[0], k, **settings)
 
 
 def _answers(records: Any, queries: Any, k: int, settings: dict[str, Any]) -> Iterator[Any]:

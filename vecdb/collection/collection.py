@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from numpy.typing import ArrayLike, NDArray
 
 from .. import limits
 from ..deadline import Deadline
 from ..errors import InvalidArgument
-from ..results import CollectionInfo, Matches, Records, SealResult, UploadReport, WriteResult
+from ..results import (
+    CollectionInfo,
+    Explanation,
+    Matches,
+    Records,
+    SealResult,
+    UploadReport,
+    WriteResult,
+)
 from ..schema import check_integer
-from ..storage.records import id_keys, id_kind
-from . import reads, writes
+from . import reads
 from .arguments import check_flag
-from .batch import check_ids, check_unique, digest, ids_bytes, make_batch
+from .batch import check_ids, check_unique, make_batch
+from .budget import set_budget
+from .changing import delete_ids, set_payloads, upsert_batch
 from .columns import Payload, columns_of_rows
-from .conditions import parse_condition
 from .deleting import delete_matching
-from .payload import encode_payload
 from .progress import ProgressLike, open_progress
 from .sealer import built_result
-from .search import make_request, search
+from .search import FLAGS, explain, make_request, search
 from .sources import Source
 from .store import Store
 from .upload import Upload
-from .writes import make_write, result_of
+from .writes import result_of
 
 IdsLike = Sequence[int] | Sequence[str] | NDArray[Any]
 Filter = object
@@ -57,6 +64,18 @@ class Collection:
         Deadline.after(timeout).check("opening the collection")
         with self._store.view(self.name) as view:
             return reads.stats(self._store, view.transaction, view.row, view.state)
+
+    def set_memory_budget(
+        self, memory_budget: int | None, *, timeout: float | None = None
+    ) -> CollectionInfo:
+        """Keep the sealed records in so many bytes from now on; None: all of it in memory.
+
+        Searches go on. Segments whose pages are not laid out for it are rewritten meanwhile.
+        """
+        deadline = Deadline.after(timeout)
+        deadline.check("setting the memory budget")
+        set_budget(self._store, self._store.row(self.name), memory_budget, deadline)
+        return self.describe()
 
     def seal(self, *, wait: bool = True, timeout: float | None = None) -> SealResult:
         """Put the records of the tail into a segment now, rather than when there are enough.
@@ -138,20 +157,8 @@ class Collection:
         deadline = Deadline.after(timeout)
         row = self._store.row(self.name)
         batch = make_batch(row.schema, ids, vectors, payloads)
-        keys = id_keys(row.number, batch.ids)
-        checked = parse_condition(condition, row.schema.fields)
-        text = b"" if checked is None else checked.text
-        write = make_write(row, deadline, idempotency_key, batch.digest, text)
-        return cast(
-            "Future[WriteResult]",
-            self._store.submit(
-                lambda group: write.run(
-                    group,
-                    lambda group, state: writes.upsert(group, state, row, batch, keys, checked),
-                ),
-                batch.size_bytes,
-            ),
-        )
+        run = upsert_batch(row, batch, condition, idempotency_key, deadline)
+        return self._store.submit(run, batch.size_bytes)
 
     def upload(
         self,
@@ -209,19 +216,8 @@ class Collection:
             run = delete_matching(self._store, self.name, row, filter, idempotency_key, deadline)
             return result_of(self._store.submit(run, _RECORD_BYTES), deadline, wait=wait)
         checked = check_ids(ids, limits.BATCH_RECORDS)
-        keys = sorted(set(id_keys(row.number, checked)))
-        write = make_write(
-            row, deadline, idempotency_key, lambda: digest(b"delete", ids_bytes(checked))
-        )
-
-        def apply(group: Any, state: Any) -> WriteResult:
-            writes.check_id_kind(state, id_kind(checked), "ids")
-            return writes.delete(group, state, row, keys)
-
-        future = self._store.submit(
-            lambda group: write.run(group, apply), _RECORD_BYTES * len(keys)
-        )
-        return result_of(future, deadline, wait=wait)
+        run = delete_ids(row, checked, idempotency_key, deadline)
+        return result_of(self._store.submit(run, _RECORD_BYTES * len(checked)), deadline, wait=wait)
 
     def set_payload(
         self,
@@ -243,25 +239,8 @@ class Collection:
         row = self._store.row(self.name)
         checked = check_ids(ids, limits.BATCH_RECORDS)
         check_unique(checked)
-        patch = encode_payload(payload, row.schema.fields, "payload")
-        if not patch:
-            got = "None" if payload is None else "no text"
-            raise InvalidArgument(
-                f"payload must be a JSON object (a dict); got {got}", field="payload"
-            )
-        keys = id_keys(row.number, checked)
-        word = b"replace" if replace else b"merge"
-        write = make_write(
-            row, deadline, idempotency_key, lambda: digest(word, ids_bytes(checked), patch)
-        )
-
-        def apply(group: Any, state: Any) -> WriteResult:
-            writes.check_id_kind(state, id_kind(checked), "ids")
-            return writes.set_payload(group, state, row, keys, patch, replace_all=replace)
-
-        size_bytes = len(keys) * (_RECORD_BYTES + len(patch))
-        future = self._store.submit(lambda group: write.run(group, apply), size_bytes)
-        return result_of(future, deadline, wait=wait)
+        run, size_bytes = set_payloads(row, checked, payload, replace, idempotency_key, deadline)
+        return result_of(self._store.submit(run, size_bytes), deadline, wait=wait)
 
     # ------------------------------------------------------------------------------- reading
 
@@ -385,6 +364,29 @@ class Collection:
             with_surprise=with_surprise,
             timeout=timeout,
         )
+
+    def explain(
+        self,
+        vector: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter = None,
+        mode: str = "auto",
+        effort: float | Literal["bound"] | None = None,
+        estimator: str = "rabitq",
+        min_score: float | None = None,
+        timeout: float | None = None,
+    ) -> Explanation:
+        """Search, and tell how: the path that was taken, what was counted, read and scored."""
+        deadline = Deadline.after(timeout)
+        options: dict[str, Any] = dict.fromkeys(FLAGS, False)
+        options |= {"filter": filter, "mode": mode, "effort": effort, "estimator": estimator}
+        options |= {"min_score": min_score, "single": True}
+        while True:
+            request = make_request(self._store.row(self.name), vector, k, **options)
+            found = explain(self._store, self.name, request, deadline)
+            if found is not None:
+                return found
 
     def _search(
         self, vectors: ArrayLike, k: int, *, timeout: float | None, **options: Any

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from ..index.entries import SAMPLE_STEP
 from ..quantize.planes import LANES, Quantizer
 from ..schema import CollectionSchema
+from .levels import GRAPH_DEGREE, GRAPH_SLOTS, NORM_BYTES, ORIGIN_BYTES, resident
 from .snapshot import Snapshot
-from .tail import block_rows
+from .tail import block_rows, row_bytes
 
-PARTS = ("tail", "codes", "refine", "vectors", "ids", "origins", "norms", "masks")
-
-_ORIGIN = 8 + 8 + 4  # by slot; sorted; and the slot of each of the sorted ones
-_NORM = 8
+PARTS = (
+    "tail",
+    "codes",
+    "refine",
+    "graph",
+    "entries",
+    "vectors",
+    "ids",
+    "origins",
+    "norms",
+    "masks",
+    "pages",
+)
 
 
 def predict_memory(
@@ -20,6 +31,7 @@ def predict_memory(
     *,
     text_bytes: float | None = None,
     exact: bool = True,
+    level: str = "all",
 ) -> dict[str, int]:
     """Bytes by part (``PARTS``) of a collection that is loaded.
 
@@ -27,28 +39,36 @@ def predict_memory(
       ``tail``: the others
     - ``text_bytes``: the mean length of the ids in UTF-8; None: they are integers
     - ``exact``: an exact search has been made, which wants the length of every vector
+    - ``level``: what a memory budget leaves of it; the pages in its cache come on top
     """
     quantizer = Quantizer(dim=schema.dim, metric=schema.metric, seed=0, bits=schema.code_bits)
     code = 8 * quantizer.words + 8
     blocks = -(-sealed // LANES)
+    degree = GRAPH_DEGREE if sealed >= GRAPH_SLOTS else 0
+    entries = -(-sealed // SAMPLE_STEP) if degree else 0
+    codes, links, vectors = (resident(part, level) for part in ("codes", "links", "vectors"))
     room = -(-tail // block_rows(schema)) * block_rows(schema)
     return {
-        "tail": room * (schema.row_bytes + code + _NORM + 8 + 1),
-        "codes": blocks * LANES * code,
-        "refine": sealed * 8 * quantizer.refine_words,
-        "vectors": sealed * schema.row_bytes,
+        "tail": room * row_bytes(schema),
+        "codes": blocks * LANES * code if codes else 0,
+        "refine": sealed * 8 * quantizer.refine_words if codes else 0,
+        "graph": 4 * degree * sealed if links else 0,
+        "entries": -(-entries // LANES) * LANES * (code + 8),
+        "vectors": sealed * schema.row_bytes if vectors else 0,
         "ids": sealed * 8 + int(sealed * (text_bytes or 0.0)),
-        "origins": sealed * _ORIGIN,
-        "norms": sealed * _NORM if exact else 0,
+        "origins": sealed * ORIGIN_BYTES,
+        "norms": sealed * NORM_BYTES if exact and vectors else 0,
         "masks": blocks,
+        "pages": 0,
     }
 
 
-def measure_memory(snapshot: Snapshot | None) -> dict[str, int]:
-    """Bytes by part of what is loaded; None: nothing is."""
+def measure_memory(snapshot: Snapshot | None, cache_bytes: int = 0) -> dict[str, int]:
+    """Bytes by part of what is loaded (None: nothing is), and of the cache of pages."""
     total = dict.fromkeys(PARTS, 0)
     if snapshot is None:
         return total
+    total["pages"] = cache_bytes
     total["tail"] = snapshot.tail.memory_bytes
     for sealed in snapshot.segments:
         total["masks"] += sealed.mask.nbytes

@@ -8,14 +8,19 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import LimitExceeded
 from ..results import SealResult
 from ..storage.catalogue import CollectionRow
+from ..storage.format import LAYOUT_VECTORS
 from ..storage.lmdb_errors import disk_full
 from ..storage.operations import scan_operations
+from ..storage.segment_info import SegmentInfo
 from .building import Build, build_bytes
 from .fields import read_fields
+from .levels import add_sizes, choose_level, layout_at, sizes_of, sizes_to_be
+from .residence import Residence
 from .sealing import Swap, make_background, tail_rows
 from .segment import Sealed
 from .snapshot import Snapshot
@@ -64,8 +69,15 @@ def plan_seal(
         columns = read_fields(view.transaction, row, snapshot.ids_of(places))
     state = view.state
     background = make_background(snapshot, row.number)  # while there is most room
-    build = _builder(store, row, threads, show, check)
-    written = build(snapshot=snapshot, places=places, sequence=through, columns=columns).run()
+    build = _builder(store, view.row, threads, show, check)
+    others = [one.segment.info for one in snapshot.segments]
+    written = build(
+        snapshot=snapshot,
+        places=places,
+        sequence=through,
+        columns=columns,
+        layout=_layout(view.row, others, places, snapshot),
+    ).run()
     del columns, places, slots  # memory: reading it back takes the most
     return Swap(
         row=row,
@@ -74,7 +86,7 @@ def plan_seal(
         boundary=boundary,
         through=through,
         taken=(),
-        segment=store.segments.load_built(row, written),
+        segment=store.segments.load_built(view.row, written, others, residence_of(store, view)),
         background=background,
     )
 
@@ -103,10 +115,16 @@ def plan_compaction(
     background = make_background(snapshot, row.number)
     built = None
     if len(places):
-        build = _builder(store, row, threads, show, check)
-        newest = max(one.segment.row.sequence for one in taken)
-        written = build(snapshot=snapshot, places=places, sequence=newest, columns=columns).run()
-        built = store.segments.load_built(row, written)
+        build = _builder(store, view.row, threads, show, check)
+        others = [one.segment.info for one in snapshot.segments if one not in taken]
+        written = build(
+            snapshot=snapshot,
+            places=places,
+            sequence=max(one.segment.row.sequence for one in taken),
+            columns=columns,
+            layout=_layout(view.row, others, places, snapshot),
+        ).run()
+        built = store.segments.load_built(view.row, written, others, residence_of(store, view))
     return Swap(
         row=row,
         seen=view.state,
@@ -132,6 +150,29 @@ def _builder(
         progress=show,
         check=check,
     )
+
+
+def _layout(
+    row: CollectionRow, others: list[SegmentInfo], places: NDArray[np.int64], snapshot: Snapshot
+) -> int:
+    """The layout for the level that will be right when the segment is there."""
+    if row.schema.memory_budget is None:
+        return LAYOUT_VECTORS
+    some = snapshot.ids_of(places)
+    ids_bytes = (
+        sum(8 + len(one.encode()) for one in some) if isinstance(some, list) else some.nbytes
+    )
+    to_be = sizes_to_be(row.schema, len(places), ids_bytes)
+    sizes = add_sizes([*(sizes_of(one) for one in others), to_be])
+    level = choose_level(row.schema.memory_budget, sizes).level
+    return layout_at(row.schema, level, len(places))
+
+
+def residence_of(store: Store, view: View) -> Residence:
+    live = store.live_of(view.row)
+    if live is None:
+        raise AssertionError("a snapshot was taken")
+    return live.residence
 
 
 def _snapshot_of(view: View, row: CollectionRow) -> Snapshot:

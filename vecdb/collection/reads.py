@@ -21,6 +21,7 @@ from ..storage.transaction import Transaction
 from .batch import check_ids
 from .cleaning import dead_rows
 from .filtering import make_test, scan_matching
+from .levels import Plan
 from .memory import measure_memory
 from .store import Store, View
 from .writes import check_id_kind
@@ -85,6 +86,7 @@ def describe(
     store: Store, transaction: Transaction, row: CollectionRow, state: State
 ) -> CollectionInfo:
     aliases = tuple(alias for alias, target in scan_aliases(transaction) if target == row.name)
+    plan = _plan(store, row)
     return CollectionInfo(
         name=row.name,
         dim=row.schema.dim,
@@ -97,6 +99,9 @@ def describe(
         aliases=aliases,
         code_bits=row.schema.code_bits,
         page_bytes=row.schema.page_bytes,
+        memory_budget=row.schema.memory_budget,
+        level="" if plan is None else plan.level,
+        level_reason="" if plan is None else plan.why,
         segments=len(scan_segments(transaction, row.number)),
         tail=state.count - state.sealed,
         sealing=_sealing(store, row),
@@ -121,8 +126,17 @@ def stats(
         "dead_rows": dead_rows(state),
         "sealing": _sealing(store, row),
         "vector_bytes": state.count * row.schema.row_bytes,
-        "memory_bytes": measure_memory(snapshot),
+        "memory_bytes": measure_memory(snapshot, 0 if live is None else live.residence.cache_bytes),
+        "memory": None if live is None else live.residence.stats(),
+        "searches": None if live is None else live.residence.totals.values(),
+        "io_engine": store.io_engine,
     }
+
+
+def _plan(store: Store, row: CollectionRow) -> Plan | None:
+    """The level that the segments are at; None: nothing has asked for them yet."""
+    live = store.live_of(row)
+    return None if live is None or live.loaded is None else live.residence.plan
 
 
 def _sealing(store: Store, row: CollectionRow) -> str:

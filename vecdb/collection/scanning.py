@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +11,13 @@ from numpy.typing import NDArray
 
 from ..deadline import Deadline
 from ..index.flat import Nearest, score_candidates, search_rows
+from ..index.rows import row_norms
+from ..index.scan import Queries
 from ..index.scan_codes import KEPT_MAX, Scan
 from ..index.shortlist import SIGMAS, Shortlist, rows_kept, shortlist, sigmas_at
+from .graph_search import GRAPH_SHARE, has_graph, search_graph
+from .residence import Tally
+from .segment import Sealed
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -44,22 +50,34 @@ class Effort:
     def sigmas(self) -> float:
         return SIGMAS[1] if self.bound else sigmas_at(self.factor)
 
+    @property
+    def walk_sigmas(self) -> float:
+        """The same for what a walk has found: a larger shortlist costs reads."""
+        return sigmas_at(self.factor) - 1.0
+
 
 DEFAULT = Effort(widenings=1)
 BY_BOUND = Effort(widenings=KEPT_MAX, bound=True)
 
 
-def choose_path(mode: str, matching: int, dim: int) -> str:
-    """ "exact" or "scan"."""
+def choose_path(mode: str, lookup: Lookup, effort: Effort) -> str:
+    """ "exact", "scan" or "graph"."""
     if mode != "auto":
         return mode
-    few = matching <= EXACT_RECORDS or matching * dim <= EXACT_NUMBERS
-    return "exact" if few else "scan"
+    matching, dim = lookup.matching, lookup.snapshot.tail.schema.dim
+    if matching <= EXACT_RECORDS or matching * dim <= EXACT_NUMBERS:
+        return "exact"
+    if effort.bound or effort.hamming or not has_graph(lookup.snapshot):
+        return "scan"
+    return "graph" if matching >= GRAPH_SHARE * lookup.snapshot.live else "scan"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Lookup:
-    """What to look for in ``snapshot``; ``origins``: of the records that match, None: all do."""
+    """What to look for in ``snapshot``; ``origins``: of the records that match, None: all do.
+
+    ``tally`` is told what is read and looked at.
+    """
 
     store: Store
     snapshot: Snapshot
@@ -68,16 +86,37 @@ class Lookup:
     k: int
     min_score: float | None
     deadline: Deadline
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def matching(self) -> int:
         return self.snapshot.live if self.origins is None else len(self.origins)
 
+    @cached_property
+    def chosen(self) -> list[tuple[Sealed, int, NDArray[np.uint8] | None]]:
+        """The segments that hold records that match: with first place and mask."""
+        return self.snapshot.chosen(self.origins)
+
+    @cached_property
+    def as_queries(self) -> Queries:
+        """The queries as they are scored."""
+        return Queries(
+            metric=self.snapshot.tail.schema.metric,
+            vectors=np.ascontiguousarray(self.queries, np.float32),
+            norms=row_norms(np.ascontiguousarray(self.queries, np.float32)),
+            alone=len(self.queries) == 1,
+        )
+
+    def graph(self, effort: Effort) -> list[Nearest]:
+        """The ``k`` best by a walk; by the codes of all where it finds fewer than match."""
+        found = search_graph(self, effort.factor, effort.walk_sigmas)
+        return self.scan(effort) if found is None else found
+
     def exact(self, queries: NDArray[np.float32]) -> list[Nearest]:
         """The ``k`` best of all matching vectors."""
         snapshot, store = self.snapshot, self.store
         return search_rows(
-            snapshot.runs() if self.origins is None else snapshot.runs_where(self.origins),
+            snapshot.runs(self.origins, self.tally),
             queries,
             self.k,
             metric=snapshot.tail.schema.metric,
@@ -116,7 +155,7 @@ class Lookup:
 
     def _lists(self, queries: NDArray[np.float32], kept: int, effort: Effort) -> list[Shortlist]:
         snapshot, store = self.snapshot, self.store
-        runs = snapshot.coded() if self.origins is None else snapshot.coded_where(self.origins)
+        runs = snapshot.coded(self.origins)
         scan = Scan(
             k=min(self.k, self.matching),
             matching=self.matching,
@@ -135,7 +174,7 @@ class Lookup:
             return []
         snapshot, store = self.snapshot, self.store
         return score_candidates(
-            snapshot.runs(),
+            snapshot.runs(tally=self.tally),
             queries,
             [one.places for one in lists],
             self.k,

@@ -11,21 +11,26 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
+from uuid import UUID
 
 from ..deadline import Deadline
 from ..errors import DeadlineExceeded, NotFound, Unavailable
 from ..results import SealResult
+from ..schema import CollectionSchema
 from ..storage.catalogue import CollectionRow, State
 from .plans import (
     DEAD_SHARE,
     SPARE_BYTES,
     SPARE_BYTES_AUTOMATIC,
+    Choose,
     plan_compaction,
     plan_seal,
 )
 from .sealing import Outdated, Swap
 from .segment import Sealed
+from .tail import row_bytes
 
 if TYPE_CHECKING:
     from .store import Store
@@ -36,12 +41,15 @@ SEAL_RECORDS = 20_000
 SEAL_SHARE = 0.05
 SEAL_RECORDS_MAX = 200_000
 """A tail is sealed from max(SEAL_RECORDS, SEAL_SHARE of the collection) on, at most from this."""
+TAIL_SHARE, TAIL_BYTES = 1 / 8, 4 * 1024 * 1024
+"""Under a memory budget: from this share of it, and at least as many bytes."""
 BURIED_RECORDS = 1_000
 """Fewer sealed records that were retired are no reason to look for a compaction."""
 _TRIES = 3
 _GROWTH = 1.25  # of a tail whose seal failed, until it is tried again
 
-Kind = Literal["seal", "compact"]
+Kind = Literal["seal", "compact", "lay out"]
+_WORDS = {"seal": "sealing", "compact": "compacting", "lay out": "laying out"}
 
 
 class _Closing(Exception):
@@ -55,13 +63,20 @@ class _Request:
     future: Future[SealResult] = field(default_factory=Future)
 
 
-def tail_limit(count: int) -> int:
-    """How many records in the tail call for a seal, of ``count`` in all."""
-    return min(SEAL_RECORDS_MAX, max(SEAL_RECORDS, int(SEAL_SHARE * count)))
+def tail_limit(count: int, schema: CollectionSchema | None = None) -> int:
+    """How many records in the tail call for a seal, of ``count`` in all.
+
+    ``schema``: fewer where the tail would take too much of its memory budget.
+    """
+    most = SEAL_RECORDS_MAX
+    if schema is not None and schema.memory_budget is not None:
+        share = max(TAIL_BYTES, int(TAIL_SHARE * schema.memory_budget))
+        most = min(most, max(1, share // row_bytes(schema)))
+    return min(most, max(SEAL_RECORDS, int(SEAL_SHARE * count)))
 
 
-def needs_seal(state: State) -> bool:
-    return state.count - state.sealed >= tail_limit(state.count)
+def needs_seal(state: State, schema: CollectionSchema | None = None) -> bool:
+    return state.count - state.sealed >= tail_limit(state.count, schema)
 
 
 def choose_compaction(segments: tuple[Sealed, ...]) -> tuple[Sealed, ...]:
@@ -98,15 +113,18 @@ class Sealer:
         self._share_done = 0.0
         self._sweeping = False
         self._closing = False
+        self._choose: Choose = _worth_joining  # of the thread alone
         self._thread: threading.Thread | None = None
 
     def note(self, row: CollectionRow, state: State) -> None:
         """A commit has changed the collection: there may be work. Called by the writer."""
         retired = state.buried > max(BURIED_RECORDS, DEAD_SHARE * state.sealed)
-        if not retired and not needs_seal(state):
+        if not retired and not needs_seal(state, row.schema):
             return
         with self._condition:
-            if needs_seal(state) or state.buried > _GROWTH * self._looked.get(row.number, 0):
+            if needs_seal(state, row.schema) or state.buried > _GROWTH * self._looked.get(
+                row.number, 0
+            ):
                 self._noted[row.number] = row, state
                 self._wake()
 
@@ -192,13 +210,27 @@ class Sealer:
         if not request.future.set_running_or_notify_cancel():
             return
         try:
-            result = self._work(request.row, request.kind, automatic=False)
+            if request.kind == "lay out":
+                result = self._lay_out(request.row)
+            else:
+                result = self._work(request.row, request.kind, automatic=False)
         except _Closing:
             request.future.set_exception(_closed())
         except BaseException as error:
             request.future.set_exception(error)
         else:
             request.future.set_result(result)
+
+    def _lay_out(self, row: CollectionRow) -> SealResult:
+        """Rewrite each segment whose pages are laid out for another level, once."""
+        result = SealResult(records=0, segments=0)
+        with self._store.view(row.name, with_snapshot=True) as view:
+            segments = () if view.snapshot is None else view.snapshot.segments
+            wrong = [one.segment.uuid for one in segments if one.segment.degraded]
+        for uuid in wrong:
+            self._choose = partial(_by_uuid, uuid)
+            result = self._work(row, "lay out", automatic=True)
+        return result
 
     def _tend(self, row: CollectionRow, state: State) -> None:
         """What a collection needs by itself: a seal, then compactions."""
@@ -208,7 +240,7 @@ class Sealer:
             if waiting < _GROWTH * self._failed.get(row.number, 0):
                 return
         try:
-            if needs_seal(state):
+            if needs_seal(state, row.schema):
                 self._work(row, "seal", automatic=True)
             while self._work(row, "compact", automatic=True).records:
                 pass
@@ -223,7 +255,7 @@ class Sealer:
             self._failed.pop(row.number, None)
 
     def _work(self, row: CollectionRow, kind: Kind, *, automatic: bool) -> SealResult:
-        word = "sealing" if kind == "seal" else "compacting"
+        word = _WORDS[kind]
         with self._condition:
             self._working, self._share_done = (row.number, word), 0.0
         try:
@@ -251,7 +283,9 @@ class Sealer:
         if kind == "seal":
             swap = plan_seal(store, row, threads, self._show, self._check, spare)
         else:
-            choose = choose_compaction if automatic else _worth_joining
+            choose: Choose = choose_compaction if automatic else _worth_joining
+            if kind == "lay out":
+                choose = self._choose
             swap = plan_compaction(store, row, choose, threads, self._show, self._check, spare)
         if isinstance(swap, SealResult):
             return swap
@@ -281,28 +315,36 @@ class Sealer:
 def built_result(future: Future[SealResult], deadline: Deadline, *, wait: bool) -> SealResult:
     """What a build that was asked for did; zeros, at once, where ``wait`` is False."""
     if not wait:
-        future.add_done_callback(_log_failure)
+        future.add_done_callback(log_failure)
         return SealResult(records=0, segments=0)
     try:
         return future.result(deadline.remaining)
     except TimeoutError:
         if future.cancel():
-            future.add_done_callback(_log_failure)
+            future.add_done_callback(log_failure)
         raise DeadlineExceeded(
             "the deadline passed before the segment was built",
             hint="Raise timeout, or pass wait=False and look at describe()",
         ) from None
 
 
-def _log_failure(future: Future[SealResult]) -> None:
+def log_failure(future: Future[SealResult]) -> None:
     error = None if future.cancelled() else future.exception()
     if error is not None:
         _log.warning("a segment could not be built: %s", error)
 
 
+def _by_uuid(uuid: UUID, segments: tuple[Sealed, ...]) -> tuple[Sealed, ...]:
+    return tuple(one for one in segments if one.segment.uuid == uuid)
+
+
 def _worth_joining(segments: tuple[Sealed, ...]) -> tuple[Sealed, ...]:
-    """All, unless there is one only and nothing in it is dead."""
-    if len(segments) == 1 and segments[0].live == len(segments[0]):
+    """All, unless there is one only, nothing in it is dead and its pages are as they should be."""
+    if (
+        len(segments) == 1
+        and segments[0].live == len(segments[0])
+        and not segments[0].segment.degraded
+    ):
         return ()
     return segments
 

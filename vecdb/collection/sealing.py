@@ -33,7 +33,8 @@ from ..storage.manifest import (
 )
 from ..storage.operations import scan_operations
 from .group import Group
-from .segment import Sealed, Segment, pack_slots, unpack_mask
+from .masks import pack_slots, unpack_mask
+from .segment import Sealed, Segment
 from .snapshot import Snapshot
 
 
@@ -99,7 +100,7 @@ class Swap:
         for sealed in self.taken:
             row = rows[sealed.segment.uuid]
             dead = get_tombs(group.transaction, self.row.number, row.uuid, sealed.segment.blocks)
-            found.append(sealed.segment.origins[unpack_mask(dead, row.count).view(np.bool_)])
+            found.append(sealed.segment.origins_of(unpack_mask(dead, row.count).view(np.bool_)))
         return np.concatenate(found)
 
     def _trim(self, group: Group, state: State) -> State:
@@ -136,7 +137,8 @@ class Swap:
         if self.segment is not None:
             fresh = Sealed.without(self.segment, np.zeros(self.segment.blocks, np.uint8))
             if self.boundary is not None:
-                gone = self.segment.origins[~tail.holds(self.segment.origins)]
+                origins = self.segment.origins_of()
+                gone = origins[~tail.holds(origins)]
             else:
                 gone = _dead_origins(one for one in newest.segments if one.segment.uuid in taken)
             segments.append(fresh.retire(gone))
@@ -161,7 +163,7 @@ def _dead_origins(segments: Iterable[Sealed]) -> NDArray[np.uint64]:
     found = [np.empty(0, np.uint64)]
     for sealed in segments:
         dead = unpack_mask(sealed.dead, len(sealed)).view(np.bool_)
-        found.append(sealed.segment.origins[dead])
+        found.append(sealed.segment.origins_of(dead))
     return np.concatenate(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,21 +16,25 @@ from ..errors import InvalidArgument, LimitExceeded
 from ..filters import EVERYTHING, Node, parse_filter
 from ..index.flat import Nearest
 from ..quantize.score import Background, relevance, surprise_bits
-from ..results import Matches
+from ..results import Explanation, Matches
 from ..schema import CollectionSchema, check_integer
 from ..storage.catalogue import CollectionRow
 from ..storage.format import ID_STR
 from ..storage.records import Ids, id_keys
 from . import columns
 from .arguments import check_flag, check_number
+from .levels import add_sizes, choose_level
 from .scanning import BOUND, BY_BOUND, DEFAULT, Effort, Lookup, choose_path
 from .snapshot import Snapshot
 from .store import Store, View
 from .vectors import as_matrix, check_finite, check_not_zero, to_dtype
 
-MODES = ("auto", "exact", "scan")
-"""``exact`` scores every matching vector, ``scan`` reads every code; ``auto`` chooses by count."""
+MODES = ("auto", "exact", "scan", "graph")
+"""``exact`` scores every matching vector, ``scan`` reads every code, ``graph`` walks from neighbour
+to neighbour; ``auto`` chooses by count."""
 ESTIMATORS = ("rabitq", "hamming")
+FLAGS = ("with_payload", "with_vector", "with_relevance", "with_surprise")
+"""What a match may have beside id, score and distance."""
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -108,29 +113,66 @@ def search(store: Store, name: str, request: Request, deadline: Deadline) -> lis
     with store.view(name, with_snapshot=True) as view:
         if view.row.number != request.row.number:
             return None
-        origins = None
-        if request.node is not None and request.node != EVERYTHING:
-            origins = store.filters.matching_slots(
-                view.transaction, view.row, view.state, request.node, deadline
-            )
+        origins = _matching(store, view, request, deadline)
         background = None
         if request.with_surprise:
             background = store.backgrounds.get(view.transaction, view.row, view.state)
+        lookup = _lookup(store, view, request, origins, deadline)
         if request.with_payload:
-            found = _nearest(store, view, request, origins, deadline)
+            _, found = _run(lookup, request)
             return _answers(view, request, found, background)
     # The snapshot is a value: without payloads nothing more is read from the transaction.
-    return _answers(view, request, _nearest(store, view, request, origins, deadline), background)
+    _, found = _run(lookup, request)
+    return _answers(view, request, found, background)
 
 
-def _nearest(
+def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Explanation | None:
+    """``search`` of one query, with what it took; None as there."""
+    began = time.perf_counter()
+    with store.view(name, with_snapshot=True) as view:
+        if view.row.number != request.row.number:
+            return None
+        origins = _matching(store, view, request, deadline)
+        lookup = _lookup(store, view, request, origins, deadline)
+        path, found = _run(lookup, request)
+        (matches,) = _answers(view, request, found, None)
+    snapshot = lookup.snapshot
+    live = store.live_of(view.row)
+    plan = choose_level(None, add_sizes([])) if live is None else live.residence.plan
+    return Explanation(
+        matches=matches,
+        mode=path,
+        matching=lookup.matching,
+        segments=len(snapshot.segments),
+        tail=snapshot.tail.live,
+        level=plan.level,
+        why=plan.why,
+        degraded=any(one.segment.degraded for one in snapshot.segments),
+        io_engine=store.io_engine,
+        seconds=time.perf_counter() - began,
+        **lookup.tally.values(),
+    )
+
+
+def _matching(
+    store: Store, view: View, request: Request, deadline: Deadline
+) -> NDArray[np.int64] | None:
+    """Origins of the records that match the filter; None: all do."""
+    if request.node is None or request.node == EVERYTHING:
+        return None
+    return store.filters.matching_slots(
+        view.transaction, view.row, view.state, request.node, deadline
+    )
+
+
+def _lookup(
     store: Store,
     view: View,
     request: Request,
     origins: NDArray[np.int64] | None,
     deadline: Deadline,
-) -> list[Nearest]:
-    lookup = Lookup(
+) -> Lookup:
+    return Lookup(
         store=store,
         snapshot=_snapshot_of(view),
         origins=origins,
@@ -139,13 +181,22 @@ def _nearest(
         min_score=request.min_score,
         deadline=deadline,
     )
+
+
+def _run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
+    """The path that was taken, and what was found."""
+    path = choose_path(request.mode, lookup, request.effort)
     try:
-        if choose_path(request.mode, lookup.matching, view.row.schema.dim) == "exact":
-            return lookup.exact(request.queries)
-        return lookup.scan(request.effort)
+        if path == "exact":
+            return path, lookup.exact(request.queries)
+        if path == "graph":
+            return path, lookup.graph(request.effort)
+        return path, lookup.scan(request.effort)
     except RuntimeError:  # of a pool that was shut down meanwhile: say that it is closed
-        store.environment.check_usable()
+        lookup.store.environment.check_usable()
         raise
+    finally:
+        lookup.snapshot.release()
 
 
 def _answers(
@@ -201,6 +252,12 @@ def _check_effort(mode: str, effort: object, estimator: object) -> Effort:
             field=name,
             hint="Leave it out, or use mode='scan'",
         )
+    if hamming and mode == "graph":
+        raise InvalidArgument(
+            "estimator='hamming' means nothing to mode='graph', which compares estimates",
+            field="estimator",
+            hint="Leave it out, or use mode='scan'",
+        )
     if effort is None:
         return replace(DEFAULT, hamming=hamming)
     if isinstance(effort, str) and effort == BOUND:
@@ -209,6 +266,12 @@ def _check_effort(mode: str, effort: object, estimator: object) -> Effort:
                 "estimator='hamming' has no error bound, so effort='bound' means nothing to it",
                 field="estimator",
                 hint="Use the default estimator, or a number as effort",
+            )
+        if mode == "graph":
+            raise InvalidArgument(
+                "effort='bound' means nothing to mode='graph', which does not look at every code",
+                field="effort",
+                hint="Use mode='scan', or a number as effort",
             )
         return BY_BOUND
     number = check_number("effort", effort, repr(BOUND))

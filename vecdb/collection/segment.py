@@ -1,4 +1,4 @@
-"""A sealed segment in memory: verified once when it is loaded, never changed after that.
+"""A sealed segment as its level keeps it: parts in memory, the others on the disk; never changed.
 
 A record keeps the slot that it was given in the tail; inside a segment that number is its
 ``origin``. ``Segment`` is what the files say; ``Sealed`` is a segment as one commit sees it.
@@ -15,13 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..index.coded import CodedRun, count_bits
-from ..index.rows import Rows, as_float32, row_norms
+from ..index.entries import Entries
+from ..index.graph import GraphRun
+from ..index.page_walk import PagePart
+from ..index.rows import Run, row_norms
 from ..quantize.planes import Encoder, Quantizer
 from ..schema import CollectionSchema
 from ..storage import segment_files
+from ..storage.array_file import MappedArrays
+from ..storage.format import LAYOUT_CODED, LAYOUT_VECTORS
 from ..storage.manifest import SegmentRow
+from ..storage.segment_files import Codes
+from ..storage.segment_ids import SegmentIds
+from ..storage.segment_info import SegmentInfo
+from ..storage.stored_pages import StoredPages
+from .levels import resident
+from .masks import full_mask, unpack_mask
+from .residence import Residence, Tally
+from .sealed_rows import PagedRows, SealedRows
 
 _NORM_ROWS = 16_384
+_OFFSETS_MAX = 2**32
+
+Offsets = NDArray[np.uint32] | NDArray[np.uint64]
 
 
 def quantizer_of(schema: CollectionSchema, number: int) -> Quantizer:
@@ -30,53 +46,161 @@ def quantizer_of(schema: CollectionSchema, number: int) -> Quantizer:
 
 
 class Segment:
-    """The verified contents of one segment's files. Immutable; safe for any thread."""
+    """What a level keeps of one segment's files, verified. Immutable; safe for any thread."""
 
-    def __init__(self, root: Path, row: SegmentRow, schema: CollectionSchema, number: int) -> None:
-        """Read and verify all files; ``DataCorruption`` names what is damaged."""
+    def __init__(
+        self,
+        root: Path,
+        row: SegmentRow,
+        info: SegmentInfo,
+        quantizer: Quantizer,
+        level: str,
+        residence: Residence,
+        like: Segment | None = None,
+    ) -> None:
+        """Read and verify what the level needs; ``DataCorruption`` names what is damaged.
+
+        ``like``: the same segment at another level, whose parts are used again.
+        """
         self.row = row
         self.uuid = row.uuid
-        self.info = info = segment_files.read_info(root, row.uuid, row.json_checksum)
-        codes = segment_files.read_codes(root, info)
-        self.codes = codes.codes
-        self.factors = codes.fac
-        self.refine = codes.refine
-        self.encoder = Encoder(quantizer_of(schema, number), codes.mean)
+        self.info = info
+        self.level = level
+        self.residence = residence
+        self._root = root
+        self._mapped: list[MappedArrays] = []
+        self.ids, self._offsets, self.order = self._read_ids(like)
+        codes = self._read_codes(like)
+        self.codes, self.factors, self.refine = codes.codes, codes.fac, codes.refine
+        self.encoder: Encoder = Encoder(quantizer, codes.mean) if like is None else like.encoder
         self.kappa = info.quantizer.kappa
-        self.mul_max = float(codes.fac[:, 1].max())
-        self.ids, self.origins = segment_files.read_ids(root, info)
-        self.order = np.argsort(self.origins, kind="stable").astype(np.uint32)
-        self._sorted: NDArray[np.uint64] = self.origins[self.order]
-        self.vectors = segment_files.read_vectors(root, info)
+        self.mul_max: float = float(codes.fac[:, 1].max()) if like is None else like.mul_max
+        self.entries: Entries | None = None
+        if info.graph is not None:
+            entries = None if like is None else like.entries
+            self.entries = entries or Entries.of(self.codes, self.factors, info.count)
+        self.links = self._read_links(like)
+        self.vectors: NDArray[Any] | None = None
+        self.pages: StoredPages | None = None
+        if resident("vectors", level):
+            self.vectors = segment_files.read_vectors(root, info)
+        else:
+            self.pages = (like and like.pages) or segment_files.open_pages(root, info)
         self._norms: NDArray[np.float64] | None = None  # Set once, under self._lock.
         self._lock = threading.Lock()
+        self.release()
+
+    def at_level(self, level: str) -> Segment:
+        """The same segment, another part of it in memory."""
+        return Segment(
+            self._root,
+            self.row,
+            self.info,
+            self.encoder.quantizer,
+            level,
+            self.residence,
+            like=self,
+        )
 
     def __len__(self) -> int:
-        return len(self.origins)
+        return self.info.count
 
     @property
     def blocks(self) -> int:
-        return len(self.codes)
+        return self.info.blocks
+
+    @property
+    def on_pages(self) -> bool:
+        """Whether a walk reads neighbours from pages; else there are links, or no graph."""
+        return self.info.graph is not None and self.links is None
+
+    @property
+    def degraded(self) -> bool:
+        """Whether its pages are in a layout for more memory: links or codes are read by mapping."""
+        return self.info.graph is not None and bool(self._mapped) and not self.on_pages
+
+    def _read_ids(self, like: Segment | None) -> tuple[SegmentIds, Offsets, NDArray[np.uint32]]:
+        """Ids; how far origins are behind the first one; and the slots by origin."""
+        if like is not None:
+            return like.ids, like._offsets, like.order
+        ids, origins = segment_files.read_ids(self._root, self.info)
+        offsets: Offsets = origins - np.uint64(self.info.first_origin)
+        if self.info.last_origin - self.info.first_origin < _OFFSETS_MAX:
+            offsets = offsets.astype(np.uint32)
+        return ids, offsets, np.argsort(offsets, kind="stable").astype(np.uint32)
+
+    def _read_codes(self, like: Segment | None) -> Codes:
+        wanted = resident("codes", self.level)
+        if like is not None and wanted and resident("codes", like.level):
+            return Codes(like.codes, like.factors, like.refine, like.encoder.mean)
+        if wanted:
+            return segment_files.read_codes(self._root, self.info)
+        codes, mapped = segment_files.map_codes(self._root, self.info)
+        self._mapped.append(mapped)
+        return codes
+
+    def _read_links(self, like: Segment | None) -> NDArray[np.uint32] | None:
+        if self.info.graph is None:
+            return None
+        if resident("links", self.level):
+            if like is not None and like.links is not None and resident("links", like.level):
+                return like.links
+            return segment_files.read_graph(self._root, self.info)
+        inline = resident("codes", self.level) or self.info.layout == LAYOUT_CODED
+        if self.info.layout != LAYOUT_VECTORS and inline:
+            return None
+        links, mapped = segment_files.map_graph(self._root, self.info)
+        self._mapped.append(mapped)
+        return links
+
+    def release(self) -> None:
+        """Give back what reading mapped files has taken."""
+        for mapped in self._mapped:
+            mapped.release()
+
+    # -------------------------------------------------------------------------------- origins
+
+    def origins_of(self, slots: Any = slice(None)) -> NDArray[np.uint64]:
+        """The origins of those slots: all, an index array or a mask."""
+        offsets: NDArray[np.uint64] = self._offsets[slots].astype(np.uint64)
+        return offsets + np.uint64(self.info.first_origin)
 
     def slots_of(self, origins: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The slots of those of ``origins`` (in any order) that are in this segment, ascending."""
-        if not len(origins) or not len(self):
-            return np.empty(0, np.int64)
-        wanted = np.asarray(origins, np.uint64)
-        wanted = wanted[(wanted >= self._sorted[0]) & (wanted <= self._sorted[-1])]
-        places = np.searchsorted(self._sorted, wanted)
-        found = self.order[places[self._sorted[places] == wanted]]
-        return np.sort(found.astype(np.int64))
+        slots = self.slot_of_each(self._within(np.asarray(origins, np.uint64)))
+        return np.sort(slots[slots >= 0])
 
     def slot_of_each(self, origins: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The slot of each of ``origins``, in their order; -1: not in this segment."""
         wanted = np.asarray(origins, np.uint64)
-        places = np.minimum(np.searchsorted(self._sorted, wanted), len(self) - 1)
-        return np.where(self._sorted[places] == wanted, self.order[places].astype(np.int64), -1)
+        slots = np.full(len(wanted), -1, np.int64)
+        here = np.flatnonzero(
+            (wanted >= self.info.first_origin) & (wanted <= self.info.last_origin)
+        )
+        if len(here):
+            offsets = (wanted[here] - np.uint64(self.info.first_origin)).astype(self._offsets.dtype)
+            places = np.searchsorted(self._offsets, offsets, sorter=self.order)
+            found = self.order[np.minimum(places, len(self) - 1)]
+            slots[here] = np.where(self._offsets[found] == offsets, found.astype(np.int64), -1)
+        return slots
+
+    def _within(self, origins: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        low, high = self.info.first_origin, self.info.last_origin
+        return origins[(origins >= low) & (origins <= high)]
+
+    # -------------------------------------------------------------------------------- vectors
+
+    def vectors_of(self, slots: NDArray[np.int64]) -> NDArray[Any]:
+        """[n, dim], copied."""
+        if self.vectors is not None:
+            return self.vectors[slots]
+        return PagedRows(first=0, segment=self, packed=np.empty(0, np.uint8)).take(slots)
 
     @property
     def norms(self) -> NDArray[np.float64]:
-        """float64[n]; computed when exact search first asks for them."""
+        """float64[n]; computed when exact search first asks for them. Of vectors in memory."""
+        if self.vectors is None:
+            raise AssertionError("lengths of vectors on the disk are not kept")
         with self._lock:
             if self._norms is None:
                 norms = np.empty(len(self), np.float64)
@@ -88,13 +212,16 @@ class Segment:
 
     def memory_bytes(self) -> dict[str, int]:
         """Bytes held, by part."""
-        norms = self._norms
+        norms, codes = self._norms, resident("codes", self.level)
+        links = self.links is not None and resident("links", self.level)
         return {
-            "codes": self.codes.nbytes + self.factors.nbytes,
-            "refine": 0 if self.refine is None else self.refine.nbytes,
-            "vectors": self.vectors.nbytes,
+            "codes": self.codes.nbytes + self.factors.nbytes if codes else 0,
+            "refine": self.refine.nbytes if codes and self.refine is not None else 0,
+            "graph": self.links.nbytes if links and self.links is not None else 0,
+            "entries": 0 if self.entries is None else self.entries.nbytes,
+            "vectors": 0 if self.vectors is None else self.vectors.nbytes,
             "ids": self.ids.nbytes,
-            "origins": self.origins.nbytes + self._sorted.nbytes + self.order.nbytes,
+            "origins": self._offsets.nbytes + self.order.nbytes,
             "norms": 0 if norms is None else norms.nbytes,
         }
 
@@ -121,6 +248,9 @@ class Sealed:
         """u8[blocks]: bits of the slots that hold no record any more."""
         return full_mask(len(self)) & ~self.mask
 
+    def at_level(self, level: str) -> Sealed:
+        return replace(self, segment=self.segment.at_level(level))
+
     def retire(self, origins: NDArray[np.uint64]) -> Sealed:
         """Take records out of use; those that are not here are passed over."""
         slots = self.segment.slots_of(origins)
@@ -133,10 +263,18 @@ class Sealed:
     def live_slots(self) -> NDArray[np.int64]:
         return np.flatnonzero(unpack_mask(self.mask, len(self)))
 
-    def rows(self, first: int, mask: NDArray[np.uint8] | None = None) -> SealedRows:
+    def rows(
+        self, first: int, mask: NDArray[np.uint8] | None = None, tally: Tally | None = None
+    ) -> Run:
         """Its slots as a run from ``first`` on; ``mask`` (packed): those that may match."""
-        packed = self.mask if mask is None else mask & self.mask
+        packed = self.masked(mask)
+        if self.segment.vectors is None:
+            return PagedRows(first=first, segment=self.segment, packed=packed, tally=tally)
         return SealedRows(first=first, segment=self.segment, packed=packed)
+
+    def masked(self, mask: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        """The live slots, of ``mask`` alone if it is given."""
+        return self.mask if mask is None else mask & self.mask
 
     def coded(self, first: int, mask: NDArray[np.uint8] | None = None) -> CodedRun:
         """As ``rows``, of codes."""
@@ -145,74 +283,47 @@ class Sealed:
             first=first,
             codes=segment.codes,
             factors=segment.factors,
-            mask=self.mask if mask is None else mask & self.mask,
+            mask=self.masked(mask),
             encoder=segment.encoder,
             kappa=segment.kappa,
             mul_max=segment.mul_max,
             refine=segment.refine,
         )
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealedRows:
-    """A segment's slots as ``index.rows.Run``; ``packed``: a bit for each that may match."""
-
-    first: int
-    segment: Segment
-    packed: NDArray[np.uint8]
-
-    @property
-    def dim(self) -> int:
-        return int(self.segment.vectors.shape[1])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.segment.vectors.dtype
-
-    def __len__(self) -> int:
-        return len(self.segment)
-
-    def part(self, start: int, stop: int) -> Rows:
-        skipped = start & 7
-        bits = np.unpackbits(
-            self.packed[start >> 3 : (stop + 7) >> 3],
-            count=skipped + stop - start,
-            bitorder="little",
-        )
-        return Rows(
-            first=self.first + start,
-            vectors=self.segment.vectors[start:stop],
-            norms=self.segment.norms[start:stop],
-            mask=bits[skipped:],
+    def graph(self, first: int, mask: NDArray[np.uint8] | None = None) -> GraphRun:
+        """As ``rows``, for a walk over links in arrays."""
+        segment = self.segment
+        if segment.links is None or segment.entries is None:
+            raise AssertionError("the segment has no links in memory")
+        return GraphRun(
+            first=first,
+            count=len(self),
+            codes=segment.codes,
+            factors=segment.factors,
+            mask=self.masked(mask),
+            encoder=segment.encoder,
+            kappa=segment.kappa,
+            mul_max=segment.mul_max,
+            refine=segment.refine,
+            links=segment.links,
+            entries=segment.entries,
         )
 
-    def matching_count(self) -> int:
-        return count_bits(self.packed)
-
-    def pick(self, row_of: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        vectors = self.segment.vectors
-        if vectors.dtype == np.float32:
-            return vectors, row_of
-        return as_float32(vectors[row_of]), np.arange(len(row_of))
-
-    def norms_of(self, row_of: NDArray[np.int64]) -> NDArray[np.float64]:
-        return row_norms(self.segment.vectors[row_of])
-
-
-def full_mask(count: int) -> NDArray[np.uint8]:
-    """u8[ceil(count / 8)] with one bit for each of ``count`` slots."""
-    mask = np.full(-(-count // 8), 0xFF, np.uint8)
-    if count % 8:
-        mask[-1] = (1 << count % 8) - 1
-    return mask
-
-
-def pack_slots(slots: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
-    """The mask of a segment of ``count`` slots in which the bits of ``slots`` are set."""
-    rows = np.zeros(count, np.uint8)
-    rows[slots] = 1
-    return np.packbits(rows, bitorder="little")
-
-
-def unpack_mask(mask: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
-    return np.unpackbits(mask, count=count, bitorder="little")
+    def page_part(self, first: int, mask: NDArray[np.uint8] | None = None) -> PagePart:
+        """As ``rows``, for a walk that reads neighbours from pages."""
+        segment = self.segment
+        if segment.pages is None or segment.entries is None:
+            raise AssertionError("the segment has no pages to walk on")
+        codes = resident("codes", segment.level)
+        return PagePart(
+            first=first,
+            pages=segment.pages,
+            mask=self.masked(mask),
+            count=len(self),
+            encoder=segment.encoder,
+            kappa=segment.kappa,
+            entries=segment.entries,
+            codes=segment.codes if codes else None,
+            factors=segment.factors if codes else None,
+            refine=segment.refine if codes else None,
+        )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -13,8 +15,14 @@ from numpy.typing import NDArray
 from ..storage import segment_files
 from ..storage.catalogue import CollectionRow
 from ..storage.manifest import SegmentRow, get_tombs, named_segments, put_tombs, scan_segments
+from ..storage.segment_info import SegmentInfo
 from ..storage.transaction import Transaction
-from .segment import Segment, pack_slots
+from .levels import add_sizes, choose_level, sizes_of
+from .masks import pack_slots
+from .residence import Residence
+from .segment import Segment, quantizer_of
+
+Part = TypeVar("Part")
 
 
 class Segments:
@@ -26,28 +34,80 @@ class Segments:
         # Guarded by self._lock.
         self._loaded: weakref.WeakValueDictionary[UUID, Segment] = weakref.WeakValueDictionary()
 
-    def load(self, row: CollectionRow, segment_row: SegmentRow) -> Segment | None:
-        """The segment, its files read and verified; None: its folder is gone."""
+    def info(self, segment_row: SegmentRow) -> SegmentInfo | None:
+        """What the segment is; None: its folder is gone."""
         with self._lock:
             segment = self._loaded.get(segment_row.uuid)
         if segment is not None:
+            return segment.info
+        return self._unless_gone(
+            segment_row,
+            lambda: segment_files.read_info(
+                self._directory, segment_row.uuid, segment_row.json_checksum
+            ),
+        )
+
+    def load(
+        self,
+        row: CollectionRow,
+        segment_row: SegmentRow,
+        info: SegmentInfo,
+        level: str,
+        residence: Residence,
+    ) -> Segment | None:
+        """The segment, what the level wants of its files read and verified; None: it is gone."""
+        with self._lock:
+            segment = self._loaded.get(segment_row.uuid)
+        if segment is not None and segment.level == level:
             return segment
+        if segment is not None:
+            segment = segment.at_level(level)
+        else:
+            quantizer = quantizer_of(row.schema, row.number)
+            segment = self._unless_gone(
+                segment_row,
+                lambda: Segment(self._directory, segment_row, info, quantizer, level, residence),
+            )
+        if segment is not None:
+            self.keep([segment])
+        return segment
+
+    def keep(self, segments: Iterable[Segment]) -> None:
+        """These are the ones to share from now on."""
+        with self._lock:
+            self._loaded.update({segment.uuid: segment for segment in segments})
+
+    def _unless_gone(self, segment_row: SegmentRow, read: Callable[[], Part]) -> Part | None:
+        """What ``read`` gives; None where a compaction has taken the segment."""
         folder = segment_files.segment_folder(self._directory, segment_row.uuid)
         if not folder.is_dir():
             return None
         try:
-            segment = Segment(self._directory, segment_row, row.schema, row.number)
+            return read()
         except Exception:
             if not folder.is_dir():  # removed while it was read
                 return None
             raise
-        with self._lock:
-            return self._loaded.setdefault(segment_row.uuid, segment)
 
-    def load_built(self, row: CollectionRow, segment_row: SegmentRow) -> Segment:
-        """A segment that was written just now, read back: what the disk did to it shows here."""
+    def load_built(
+        self,
+        row: CollectionRow,
+        segment_row: SegmentRow,
+        others: Sequence[SegmentInfo],
+        residence: Residence,
+    ) -> Segment:
+        """A segment that was written just now, read back: what the disk did to it shows here.
+
+        ``others``: what the collection will have beside it, which decides the level.
+        """
         try:
-            segment = self.load(row, segment_row)
+            info = self.info(segment_row)
+            if info is None:
+                raise AssertionError("a segment vanished behind its writer")
+            sizes = add_sizes([sizes_of(one) for one in (*others, info)])
+            level = choose_level(row.schema.memory_budget, sizes).level
+            segment_files.verify_vectors(self._directory, info)
+            segment = self.load(row, segment_row, info, level, residence)
             if segment is None:
                 raise AssertionError("a segment vanished behind its writer")
         except BaseException:

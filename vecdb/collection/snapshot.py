@@ -20,7 +20,9 @@ from ..index.rows import Run
 from ..storage.operations import Operation
 from ..storage.records import Ids
 from .joined import join_operations
-from .segment import Sealed, pack_slots
+from .masks import pack_slots
+from .residence import Tally
+from .segment import Sealed
 from .tail import Tail
 
 
@@ -75,28 +77,50 @@ class Snapshot:
     def tail_base(self) -> int:
         return int(self.bases[-1])
 
-    def runs(self) -> list[Run]:
-        """All rows by place, for exact search."""
-        runs: list[Run] = [sealed.rows(base, mask) for sealed, base, mask in self._living()]
-        return runs + [rows.moved(self.tail_base) for rows in self.tail.rows]
+    def runs(
+        self, origins: NDArray[np.int64] | None = None, tally: Tally | None = None
+    ) -> list[Run]:
+        """All rows by place, for exact search, or those of some records alone.
 
-    def runs_where(self, origins: NDArray[np.int64]) -> list[Run]:
-        """As ``runs``, of these records alone: ascending origins, each of a live record."""
-        chosen = self._chosen(origins)
-        runs: list[Run] = [sealed.rows(base, mask) for sealed, base, mask in chosen]
-        left = self.tail.rows_where(self._in_tail(origins))
-        return runs + [rows.moved(self.tail_base) for rows in left]
+        - ``origins``: ascending, each of a live record; None: all records
+        - ``tally``: to be told what is read
+        """
+        chosen = self.chosen(origins)
+        runs = [sealed.rows(base, mask, tally) for sealed, base, mask in chosen]
+        tail = self.tail
+        rows = tail.rows if origins is None else tail.rows_where(self._in_tail(origins))
+        return runs + [some.moved(self.tail_base) for some in rows]
 
-    def coded(self) -> list[CodedRun]:
-        """All rows by place, as codes."""
-        runs = [sealed.coded(base, mask) for sealed, base, mask in self._living()]
-        return runs + [run.moved(self.tail_base) for run in self.tail.coded]
+    def coded(self, origins: NDArray[np.int64] | None = None) -> list[CodedRun]:
+        """As ``runs``, of codes."""
+        runs = [sealed.coded(base, mask) for sealed, base, mask in self.chosen(origins)]
+        return runs + self.coded_tail(origins)
 
-    def coded_where(self, origins: NDArray[np.int64]) -> list[CodedRun]:
-        """As ``coded``, of these records alone: ascending origins, each of a live record."""
-        runs = [sealed.coded(base, mask) for sealed, base, mask in self._chosen(origins)]
-        left = self.tail.coded_where(self._in_tail(origins))
-        return runs + [run.moved(self.tail_base) for run in left]
+    def chosen(
+        self, origins: NDArray[np.int64] | None
+    ) -> list[tuple[Sealed, int, NDArray[np.uint8] | None]]:
+        """The segments that hold some of ``origins`` (None: all), their first places and masks."""
+        return list(self._living() if origins is None else self._chosen(origins))
+
+    def coded_tail(self, origins: NDArray[np.int64] | None) -> list[CodedRun]:
+        """The codes of the tail, of these records alone (None: of all)."""
+        if origins is None:
+            runs = self.tail.coded
+        else:
+            runs = self.tail.coded_where(self._in_tail(origins))
+        return [run.moved(self.tail_base) for run in runs]
+
+    def at_level(self, level: str) -> Snapshot:
+        """The same records, other parts of the segments in memory."""
+        moved = (
+            one if one.segment.level == level else one.at_level(level) for one in self.segments
+        )
+        return replace(self, segments=tuple(moved))
+
+    def release(self) -> None:
+        """Give back what a search has taken by reading mapped files."""
+        for sealed in self.segments:
+            sealed.segment.release()
 
     def live_places(self, segments: Iterable[Sealed]) -> list[NDArray[np.int64]]:
         """The places of live slots, of each of these segments of the snapshot."""
@@ -170,7 +194,7 @@ class Snapshot:
             if part == len(self.segments):
                 vectors[at] = self.tail.vectors_of(slots)
             else:
-                vectors[at] = self.segments[part].segment.vectors[slots]
+                vectors[at] = self.segments[part].segment.vectors_of(slots)
         return vectors
 
     def origins_of(self, places: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -178,7 +202,7 @@ class Snapshot:
         for part, at in self._parts(places):
             slots = places[at] - self.bases[part]
             sealed = part < len(self.segments)
-            origins[at] = self.segments[part].segment.origins[slots] if sealed else slots
+            origins[at] = self.segments[part].segment.origins_of(slots) if sealed else slots
         return origins
 
     def _ids_in(self, part: int, slots: NDArray[np.int64]) -> Ids:

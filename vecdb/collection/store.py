@@ -24,6 +24,7 @@ from ..storage.catalogue import (
     sweep_dropped,
 )
 from ..storage.environment import Environment
+from ..storage.page_reader import PageFile, PageReader, open_reader
 from ..storage.transaction import Transaction
 from ..storage.writer import Writer
 from .arguments import check_lookup
@@ -32,7 +33,8 @@ from .cleaning import clean_step, needs_cleaning
 from .filtering import FilterCache
 from .group import Group
 from .live import LiveSnapshot
-from .sealer import Sealer
+from .residence import Residence
+from .sealer import Sealer, log_failure
 from .segments import Segments
 from .snapshot import Snapshot
 from .writes import collection_gone
@@ -68,6 +70,7 @@ class Store:
         threads: int | None,
         map_bytes: int | None,
         build_memory: int | None = None,
+        io_engine: str = "auto",
     ) -> None:
         self.environment = Environment(directory, read_only=read_only, map_bytes=map_bytes)
         self.directory = directory
@@ -84,6 +87,8 @@ class Store:
         self._unclean: dict[int, CollectionRow] = {}
         self._dropped = False  # The same.
         self.segments = Segments(directory)
+        self._io_engine = io_engine
+        self._reader: PageReader | None = None  # Set once, under self._lock.
         self.writer: Writer[Group] | None = None
         self.sealer: Sealer | None = None
         if not read_only:
@@ -104,6 +109,10 @@ class Store:
             self.writer.close()
         self.environment.close()
         self.pool.shutdown(wait=True)
+        with self._lock:
+            reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
 
     # ------------------------------------------------------------------------------- reading
 
@@ -120,7 +129,7 @@ class Store:
                 if not with_snapshot:
                     yield View(transaction=transaction, row=row, state=state)
                     return
-                snapshot = self._live_in(transaction, row).at(transaction, state)
+                snapshot = self._live_in(transaction, row).at(transaction, row, state)
                 if snapshot is not None:
                     yield View(transaction=transaction, row=row, state=state, snapshot=snapshot)
                     return
@@ -148,8 +157,22 @@ class Store:
                 gone = [n for n in self._live if get_state(transaction, n) is None]
                 for number in gone:
                     del self._live[number]
-                found = self._live[row.number] = LiveSnapshot(row, self.segments.load)
+                residence = Residence(self._page_reader)
+                found = self._live[row.number] = LiveSnapshot(row, self.segments, residence)
             return found
+
+    def _page_reader(self, file: PageFile, page_bytes: int) -> PageReader:
+        """How pages are read here: tried on the first file that is asked for."""
+        with self._lock:
+            if self._reader is None:
+                self._reader = open_reader(self._io_engine, file, page_bytes)
+            return self._reader
+
+    @property
+    def io_engine(self) -> str | None:
+        """The name of the engine that reads pages; None: none was read yet."""
+        with self._lock:
+            return None if self._reader is None else self._reader.name
 
     # ------------------------------------------------------------------------------- writing
 
@@ -165,6 +188,11 @@ class Store:
         if self.sealer is None:
             raise _read_only()
         return self.sealer.request(row, kind)
+
+    def lay_out(self, row: CollectionRow) -> None:
+        """Have segments rewritten whose pages are laid out for another memory budget."""
+        if self.sealer is not None:
+            self.sealer.request(row, "lay out").add_done_callback(log_failure)
 
     def _begin(self, transaction: Transaction) -> Group:
         return Group(transaction, self._publish, int(self._clock() * 1e6))

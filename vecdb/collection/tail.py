@@ -22,6 +22,7 @@ from ..index.coded import CodedRun
 from ..index.rows import Rows, as_float32, row_norms
 from ..quantize.bounds import KAPPA
 from ..quantize.planes import Encoder
+from ..quantize.rotate import padded_dim
 from ..schema import CollectionSchema
 from ..storage.records import Ids
 
@@ -223,6 +224,12 @@ def block_rows(schema: CollectionSchema) -> int:
     """How many rows a block of the tail has room for."""
     fewest, most = _BLOCK_ROWS
     return min(most, max(fewest, _BLOCK_BYTES // schema.row_bytes)) // 8 * 8
+
+
+def row_bytes(schema: CollectionSchema) -> int:
+    """What a record of the tail takes in memory: vector, code, length, integer id and mask."""
+    words = padded_dim(schema.dim) // 64
+    return schema.row_bytes + 8 * words + 8 + 8 + 8 + 1
 
 
 def _extend(

@@ -6,6 +6,7 @@ each from the next multiple of 4,096 on, with zeros between. FORMAT.md has the t
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -95,6 +96,29 @@ def read_arrays(
             for name, section in sections.items()
             if name in wanted
         }
+
+
+class MappedArrays:
+    """Arrays of a file that stay on the disk, read-only; verified once, when they are mapped."""
+
+    def __init__(self, path: Path, expected: FileSum | None = None) -> None:
+        """Raises as ``read_arrays`` does."""
+        with StoredFile(path) as file:
+            sections = _read_head(file, expected).values()
+            for section in sections:
+                _verify_section(file, section)
+            self._map = file.map()
+        memory = np.frombuffer(self._map, np.uint8)
+        self.arrays: dict[str, NDArray[Any]] = {
+            section.name: memory[section.offset : section.offset + section.bytes]
+            .view(section.dtype)
+            .reshape(section.shape)
+            for section in sections
+        }
+
+    def release(self) -> None:
+        """Let go of the memory that reading has brought in; the arrays stay good."""
+        self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def read_sections(path: Path, expected: FileSum | None = None) -> list[Section]:
@@ -189,11 +213,13 @@ def _read_head(file: StoredFile, expected: FileSum | None) -> dict[str, Section]
     return {section.name: section for section in sections}
 
 
-def unknown_version(path: Path | str, found: int) -> UnsupportedFormat:
+def unknown_version(
+    path: Path | str, found: int, supported: int = SEGMENT_VERSION
+) -> UnsupportedFormat:
     return UnsupportedFormat(
-        f"{path} has format version {found}, this program reads {SEGMENT_VERSION}",
+        f"{path} has format version {found}, this program reads {supported}",
         found=found,
-        supported=SEGMENT_VERSION,
+        supported=supported,
         hint="Open the database with the version of vecdb that wrote it, or a newer one",
     )
 
@@ -227,9 +253,24 @@ def _check_layout(file: StoredFile, head_bytes: int, sections: list[Section]) ->
 
 def _read_section(file: StoredFile, section: Section) -> NDArray[Any]:
     memory = aligned_bytes(section.bytes)
+    _verify_section(file, section, memory)
+    array = memory.view(section.dtype).reshape(section.shape)
+    array.flags.writeable = False
+    return array
+
+
+def _verify_section(
+    file: StoredFile, section: Section, memory: NDArray[np.uint8] | None = None
+) -> None:
+    """Read an array, to ``memory`` if it is given, and raise ``DataCorruption`` if it is bad."""
+    scratch = aligned_bytes(min(section.bytes, READ_BYTES)) if memory is None else None
     checksum = 0
     for start in range(0, section.bytes, READ_BYTES):  # verified while it is in the cache
-        part = memory[start : start + READ_BYTES]
+        size = min(READ_BYTES, section.bytes - start)
+        if memory is not None:
+            part = memory[start : start + size]
+        elif scratch is not None:
+            part = scratch[:size]
         file.read_into(part, section.offset + start)
         checksum = crc32c_of(part, checksum)
     if checksum != section.checksum:
@@ -241,6 +282,3 @@ def _read_section(file: StoredFile, section: Section) -> NDArray[Any]:
     file.read_into(padding, end)
     if padding.any():
         raise damaged_part(file.path, end, f"bytes behind array {section.name!r} are not zero")
-    array = memory.view(section.dtype).reshape(section.shape)
-    array.flags.writeable = False
-    return array

@@ -76,6 +76,17 @@ def put_collection(transaction: Transaction, row: CollectionRow, created_us: int
     put_state(transaction, row.number, State())
 
 
+def replace_schema(transaction: Transaction, row: CollectionRow, schema: CollectionSchema) -> None:
+    """Give a collection a schema that says the same about what is stored."""
+    key = row.name.encode()
+    value = transaction.get("collections", key)
+    if value is None:
+        raise AssertionError("the collection is there")
+    head: Any = unpack("collections", key, value, format.COLLECTION)
+    again = pack(format.COLLECTION, number=row.number, created_us=int(head["created_us"]))
+    transaction.put("collections", key, again + schema.to_json())
+
+
 def drop_collection(transaction: Transaction, row: CollectionRow) -> None:
     """Take the collection out of sight; ``sweep_dropped`` gives its space back piece by piece."""
     transaction.delete("collections", row.name.encode())

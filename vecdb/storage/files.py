@@ -142,10 +142,13 @@ class StoredFile:
     Raises ``DataCorruption`` if it is not there or ends too early.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, handle: int | None = None) -> None:
+        """``handle``: of the file, if it is open already; it is not closed here then."""
         self.path = path
         try:
-            self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._handle = (
+                os.open(path, os.O_RDONLY | os.O_CLOEXEC) if handle is None else os.dup(handle)
+            )
         except FileNotFoundError:
             raise damaged_part(path, -1, "it is missing", reason="MISSING_FILE") from None
         self.size = os.fstat(self._handle).st_size
@@ -172,6 +175,12 @@ class StoredFile:
                 raise damaged_part(self.path, self.size, f"it ends after {self.size} bytes")
             left = left[count:]
             offset += count
+
+    def map(self) -> mmap.mmap:
+        """The whole file, read-only, as memory that the system may take back at any time."""
+        mapped = mmap.mmap(self._handle, self.size, access=mmap.ACCESS_READ)
+        mapped.madvise(mmap.MADV_RANDOM)
+        return mapped
 
     def expect_size(self, size: int) -> None:
         if self.size != size:

@@ -20,6 +20,8 @@ an older program sealed records would have no vector. Opening for writing raises
 """
 SEGMENT_VERSION = 1
 """Of the files of a segment: its pages, its files of arrays, ``segment.json``. 1: the first."""
+SEGMENT_JSON_VERSION = 2
+"""Of ``segment.json`` where it names a graph or another layout of the pages."""
 
 CHECKSUM_BYTES = 4
 
@@ -176,7 +178,7 @@ ARRAYS = np.dtype(
         ("reserved", "V16"),
     ]
 )
-"""The head of a file of arrays (``codes``, ``tree``, ``ids``, ``columns/<n>``)."""
+"""The head of a file of arrays (``codes``, ``graph``, ``tree``, ``ids``, ``columns/<n>``)."""
 
 SECTION = np.dtype(
     [
@@ -214,7 +216,8 @@ OP_UPSERT, OP_DELETE = 1, 2
 
 PAGE_MAGIC = 0x31475056  # "VPG1" in the file
 ARRAYS_MAGIC = 0x31524156  # "VAR1"
-LAYOUT_VECTORS = 0
+LAYOUT_VECTORS, LAYOUT_LINKED, LAYOUT_CODED = 0, 1, 2
+LAYOUTS = (LAYOUT_VECTORS, LAYOUT_LINKED, LAYOUT_CODED)
 DTYPE_CODES = {
     "<f4": 1,
     "<f2": 2,

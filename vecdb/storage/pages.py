@@ -7,87 +7,51 @@ last are full. There is no head of the file: what it takes to read it is in ``se
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..schema import DTYPES
+from ..kernels.crc32c import page_checksums
 from .array_file import FileSum
 from .checksum import crc32c_of
 from .files import READ_BYTES, WRITE_BYTES, NewFile, StoredFile, aligned_bytes, damaged_part
-from .format import ALIGNMENT, DTYPE_CODES, LAYOUT_VECTORS, PAGE, PAGE_MAGIC, SEGMENT_VERSION
+from .format import (
+    LAYOUT_CODED,
+)
+from .page_geometry import LANES, PageGeometry
 
-PAGE_SIZES = (4096, 8192, 16384)
-_WANTED_PER_PAGE = 4  # fewer, and a page read for one vector brings too little else
-_COVERED = 8  # the checksum is of what follows it
-
-
-@dataclass(frozen=True, slots=True)
-class PageGeometry:
-    """How vectors lie on pages; made by ``geometry``."""
-
-    dim: int
-    dtype: str
-    page_bytes: int
-    per_page: int
-
-    @property
-    def numpy_dtype(self) -> np.dtype[Any]:
-        return DTYPES[self.dtype]
-
-    @property
-    def row_bytes(self) -> int:
-        return self.dim * self.numpy_dtype.itemsize
-
-    def pages(self, count: int) -> int:
-        """How many pages hold ``count`` vectors."""
-        return -(-count // self.per_page)
-
-    def view(self, memory: NDArray[np.uint8]) -> NDArray[Any]:
-        """The vectors in the memory of whole pages: [pages, per_page, dim], no copy."""
-        size = self.numpy_dtype.itemsize
-        return np.ndarray(
-            (len(memory) // self.page_bytes, self.per_page, self.dim),
-            self.numpy_dtype,
-            memory,
-            PAGE.itemsize,
-            (self.page_bytes, self.row_bytes, size),
-        )
-
-    def heads(self, memory: NDArray[np.uint8]) -> NDArray[Any]:
-        """The heads in the memory of whole pages: [pages] of ``PAGE``, no copy."""
-        pages = len(memory) // self.page_bytes
-        return np.ndarray((pages,), PAGE, memory, 0, (self.page_bytes,))
-
-
-def geometry(dim: int, dtype: str, page_bytes: int | None = None) -> PageGeometry:
-    """Pages of ``page_bytes``; None: the smallest size that holds four vectors, 16 KiB at most.
-
-    A vector that does not fit such a page by itself gets a page as large as it takes.
-    """
-    row = dim * DTYPES[dtype].itemsize
-    if page_bytes is None:
-        fitting = (size for size in PAGE_SIZES if _fit(size, row) >= _WANTED_PER_PAGE)
-        page_bytes = next(fitting, PAGE_SIZES[-1])
-    if _fit(page_bytes, row) == 0:
-        page_bytes = -(-(PAGE.itemsize + row) // ALIGNMENT) * ALIGNMENT
-    return PageGeometry(dim, dtype, page_bytes, _fit(page_bytes, row))
-
-
-def _fit(page_bytes: int, row_bytes: int) -> int:
-    return (page_bytes - PAGE.itemsize) // row_bytes
+COVERED = 8  # the checksum is of what follows it
+_NO_SLOT = 0xFFFFFFFF
 
 
 class PageWriter:
     """Writes the file of ``count`` vectors, which come in slot order in parts of any size.
 
+    - ``links``: uint32[pages, geometry.neighbours], the end of a row filled with 0xFFFFFFFF, for
+      layouts that name neighbours
+    - ``codes``, ``fac``: the scan plane of all slots, for layout coded
+
     Used by one thread; ``finish`` or ``close`` ends it.
     """
 
-    def __init__(self, path: Path, geometry: PageGeometry, segment: uuid.UUID, count: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        geometry: PageGeometry,
+        segment: uuid.UUID,
+        count: int,
+        links: NDArray[np.uint32] | None = None,
+        codes: NDArray[np.uint64] | None = None,
+        fac: NDArray[np.float32] | None = None,
+    ) -> None:
+        shape = None if links is None else links.shape
+        wanted = (geometry.pages(count), geometry.neighbours) if geometry.layout else None
+        if shape != wanted or (geometry.layout == LAYOUT_CODED and (codes is None or fac is None)):
+            raise AssertionError(f"neighbours of shape {shape} for {geometry}")
+        self._links, self._codes, self._fac = links, codes, fac
         self._geometry = geometry
         self._count = count
         self._rows = 0  # appended so far
@@ -98,13 +62,8 @@ class PageWriter:
         self._memory = np.zeros(batch * geometry.page_bytes, np.uint8)
         self._heads = geometry.heads(self._memory)
         self._view = geometry.view(self._memory)
-        self._heads["magic"] = PAGE_MAGIC
-        self._heads["segment"] = np.void(segment.bytes)
-        self._heads["version"] = SEGMENT_VERSION
-        self._heads["layout"] = LAYOUT_VECTORS
-        self._heads["dtype"] = DTYPE_CODES[geometry.numpy_dtype.str]
-        self._heads["dim"] = geometry.dim
-        self._heads["per_page"] = geometry.per_page
+        for name, value in geometry.head_values(segment).items():
+            self._heads[name] = value
         self._file = NewFile(path)
 
     def append(self, rows: NDArray[Any]) -> None:
@@ -158,11 +117,33 @@ class PageWriter:
         heads["count"] = self._geometry.per_page
         heads["count"][-1] = self._filled - (pages - 1) * self._geometry.per_page
         memory = self._memory[: pages * size]
+        if self._links is not None:
+            self._write_links(memory, self._links[self._pages : self._pages + pages])
         heads["checksum"] = _page_checksums(memory, size)
         self._checksum = crc32c_of(_list_bytes(heads), self._checksum)
         self._file.append(memory)
         self._pages += pages
         self._filled = 0
+
+    def _write_links(self, memory: NDArray[np.uint8], links: NDArray[np.uint32]) -> None:
+        self._geometry.links(memory)[...] = links
+        if self._codes is None or self._fac is None or self._geometry.layout != LAYOUT_CODED:
+            return
+        present = links != _NO_SLOT
+        slots = np.where(present, links, 0).astype(np.int64)
+        block, lane = slots // LANES, slots % LANES
+        codes = self._codes[block, :, lane] * present[..., None]
+        pairs = np.where(present[..., None], self._fac[block, :, lane], np.float32(0))
+        words = self._geometry.words
+        blocks = self._geometry.blocks(memory)
+        shape = (len(links), -1, LANES)
+        blocks[:, :, : LANES * words] = (
+            codes.reshape(*shape, words)
+            .transpose(0, 1, 3, 2)
+            .reshape(len(links), -1, LANES * words)
+        )
+        lanes = np.ascontiguousarray(pairs.reshape(*shape, 2).transpose(0, 1, 3, 2))
+        blocks[:, :, LANES * words :] = lanes.reshape(len(links), -1, 2 * LANES).view(np.uint64)
 
 
 def read_pages(
@@ -177,10 +158,54 @@ def read_pages(
     Every page is verified; ``DataCorruption`` names the first bad one. Gaps are left out because
     reading past half a kilobyte of them, page after page, takes twice as long as reading on.
     """
-    size = geometry.page_bytes
-    pages = geometry.pages(count)
     vectors = aligned_bytes(count * geometry.row_bytes).view(geometry.numpy_dtype)
     vectors = vectors.reshape(count, geometry.dim)
+    for start, part in _parts(path, geometry, segment, count, expected):
+        rows = geometry.view(part).reshape(-1, geometry.dim)
+        first = start * geometry.per_page
+        last = min(count, first + len(rows))
+        vectors[first:last] = rows[: last - first]
+    vectors.flags.writeable = False
+    return vectors
+
+
+def verify_pages(
+    path: Path,
+    geometry: PageGeometry,
+    segment: uuid.UUID,
+    count: int,
+    expected: FileSum | None = None,
+) -> None:
+    """As ``read_pages``, without keeping anything."""
+    for _ in _parts(path, geometry, segment, count, expected):
+        pass
+
+
+def read_page_links(
+    path: Path, geometry: PageGeometry, segment: uuid.UUID, count: int
+) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+    """The neighbours named on each page, [pages, neighbours], and the blocks of their codes."""
+    links = np.empty((geometry.pages(count), geometry.neighbours), np.uint32)
+    parts = []
+    for start, part in _parts(path, geometry, segment, count, None):
+        found = geometry.links(part)
+        links[start : start + len(found)] = found
+        if geometry.layout == LAYOUT_CODED:
+            parts.append(geometry.blocks(part).copy())
+    blocks = np.concatenate(parts) if parts else np.empty((len(links), 0, 0), np.uint64)
+    return links, blocks
+
+
+def _parts(
+    path: Path,
+    geometry: PageGeometry,
+    segment: uuid.UUID,
+    count: int,
+    expected: FileSum | None,
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """(first page, verified memory of pages) of the file, piece by piece, in one buffer."""
+    size = geometry.page_bytes
+    pages = geometry.pages(count)
     step = max(1, READ_BYTES // size)
     memory = aligned_bytes(min(step, pages) * size)
     checksum = 0
@@ -190,14 +215,12 @@ def read_pages(
             file.read_into(part, start * size)
             _verify(path, geometry, segment, count, part, start)
             checksum = crc32c_of(_list_bytes(geometry.heads(part)), checksum)
-            rows = geometry.view(part).reshape(-1, geometry.dim)
-            first = start * geometry.per_page
-            last = min(count, first + len(rows))
-            vectors[first:last] = rows[: last - first]
-            if rows[last - first :].any():
+            behind = geometry.view(part).reshape(-1, geometry.dim)
+            if behind[max(0, count - start * geometry.per_page) :].any():
                 raise damaged_part(
                     path, (pages - 1) * size, "what stands behind the last vector is not zero"
                 )
+            yield start, part
         file.expect_size(pages * size)
     if expected is not None and expected != FileSum(pages * size, checksum):
         raise damaged_part(
@@ -206,8 +229,35 @@ def read_pages(
             f"it is not the file that was written: its pages make {checksum:#010x}, "
             f"expected {expected.crc32c:#010x}",
         )
-    vectors.flags.writeable = False
-    return vectors
+
+
+def page_faults(
+    path: Path,
+    geometry: PageGeometry,
+    segment: uuid.UUID,
+    count: int,
+    heads: NDArray[Any],
+    checksums: NDArray[np.uint32],
+    pages: NDArray[np.int64],
+) -> None:
+    """Raise ``DataCorruption`` at the first that is not the page of that number of the segment.
+
+    - ``heads``: [m] of ``format.PAGE``; ``checksums``: of what stands there; ``pages``: [m]
+    """
+    right = geometry.head_values(segment) | {
+        "checksum": checksums,
+        "page": pages,
+        "count": np.minimum(geometry.per_page, count - pages * geometry.per_page),
+    }
+    bad = {name: np.flatnonzero(heads[name] != value) for name, value in right.items()}
+    found = [(int(at[0]), name) for name, at in bad.items() if len(at)]
+    if found:
+        first = min(at for at, _ in found)
+        wrong = [name for at, name in found if at == first]
+        page = int(pages[first])
+        raise damaged_part(
+            path, page * geometry.page_bytes, f"page {page} has a wrong {', '.join(wrong)}"
+        )
 
 
 def _verify(
@@ -218,41 +268,18 @@ def _verify(
     memory: NDArray[np.uint8],
     first: int,
 ) -> None:
-    """Raise ``DataCorruption`` at the first page that is not page ``first + i`` of the segment."""
-    size = geometry.page_bytes
+    """``page_faults`` of pages ``first`` ... that follow each other in memory."""
     heads = geometry.heads(memory)
     numbers = np.arange(first, first + len(heads))
-    right = {
-        "magic": PAGE_MAGIC,
-        "checksum": _page_checksums(memory, size),
-        "segment": np.void(segment.bytes),
-        "page": numbers,
-        "version": SEGMENT_VERSION,
-        "layout": LAYOUT_VECTORS,
-        "dtype": DTYPE_CODES[geometry.numpy_dtype.str],
-        "dim": geometry.dim,
-        "count": np.minimum(geometry.per_page, count - numbers * geometry.per_page),
-        "per_page": geometry.per_page,
-        "neighbours": 0,
-        "bits": 0,
-        "neighbours_at": 0,
-        "codes_at": 0,
-        "reserved": np.void(bytes(PAGE["reserved"].itemsize)),
-    }
-    bad = {name: np.flatnonzero(heads[name] != value) for name, value in right.items()}
-    found = [(int(pages[0]), name) for name, pages in bad.items() if len(pages)]
-    if found:
-        page = min(page for page, _ in found)
-        wrong = [name for at, name in found if at == page]
-        raise damaged_part(
-            path, (first + page) * size, f"page {first + page} has a wrong {', '.join(wrong)}"
-        )
+    checksums = _page_checksums(memory, geometry.page_bytes)
+    page_faults(path, geometry, segment, count, heads, checksums, numbers)
 
 
 def _page_checksums(memory: NDArray[np.uint8], page_bytes: int) -> NDArray[np.uint32]:
-    starts = range(_COVERED, len(memory), page_bytes)
-    sums = (crc32c_of(memory[at : at + page_bytes - _COVERED]) for at in starts)
-    return np.fromiter(sums, np.uint32, len(starts))
+    addresses = np.arange(0, len(memory), page_bytes) + memory.ctypes.data
+    sums = np.empty(len(addresses), np.uint32)
+    page_checksums(addresses, page_bytes, COVERED, sums)
+    return sums
 
 
 def _list_bytes(heads: NDArray[Any]) -> NDArray[np.uint8]:

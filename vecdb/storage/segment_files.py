@@ -5,6 +5,7 @@
     segments/<uuid>/segment.json    what it is; the sums of the other files
                     vectors.pages   vectors in slot order
                     codes           mean, scan plane, factors, refine planes
+                    graph           neighbours of each slot, where there are many slots
                     tree            nodes, as flat arrays
                     ids             ids and origins by slot
                     columns/<n>     values of declared fields
@@ -20,34 +21,33 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import StorageError
-from .array_file import Chunks, FileSum, read_arrays, write_arrays
+from .array_file import MappedArrays, read_arrays
 from .checksum import crc32c
-from .columns import Column, column_fault, decode_column, encode_column
-from .files import NewFile, StoredFile, damaged_part, sync_directory
-from .format import ID_INT
-from .lmdb_errors import disk_full, has_no_room
-from .pages import PageGeometry, PageWriter, read_pages
-from .records import Ids
-from .segment_ids import SegmentIds, decode_ids, encode_ids, texts_fault
+from .columns import Column, column_fault, decode_column
+from .files import StoredFile, damaged_part
+from .format import ID_INT, LAYOUT_VECTORS
+from .page_geometry import PageGeometry, geometry
+from .pages import read_page_links, read_pages, verify_pages
+from .segment_ids import SegmentIds, decode_ids, texts_fault
 from .segment_info import SEGMENT_FILE, SegmentInfo
+from .stored_pages import StoredPages
 
 SEGMENTS = "segments"
 PAGES_FILE, CODES_FILE, TREE_FILE, IDS_FILE = "vectors.pages", "codes", "tree", "ids"
+GRAPH_FILE = "graph"
 COLUMNS = "columns"
-_NEW = ".new"
+NEW = ".new"
 _OURS = re.compile(r"[0-9a-f]{32}(\.new)?")
 
-Array = NDArray[Any] | Chunks
 Shapes = dict[str, tuple[str, tuple[int, ...] | None]]
 
 
@@ -63,128 +63,8 @@ def column_file(index: int) -> str:
 def files_of(info: SegmentInfo) -> set[str]:
     """What files the segment has beside ``segment.json``."""
     columns = {column_file(index) for index in range(len(info.columns))}
-    return {PAGES_FILE, CODES_FILE, TREE_FILE, IDS_FILE} | columns
-
-
-# ------------------------------------------------------------------------------------- writing
-
-
-class SegmentWriter:
-    """Writes one segment of the database ``root``; used by one thread.
-
-    Each part is written once, in any order; ``commit`` makes the folder appear, ``abort`` removes
-    what was written. Leaving the ``with`` without ``commit`` aborts. A full disk is ``DiskFull``.
-    """
-
-    def __init__(self, root: Path, segment: uuid.UUID) -> None:
-        self.uuid = segment
-        self._root = root
-        self._final = segment_folder(root, segment)
-        self._scratch = self._final.with_name(self._final.name + _NEW)
-        self._sums: dict[str, FileSum] = {}
-        self._pages: PageWriter | None = None
-        self._done = False
-        with _writing(root):
-            (root / SEGMENTS).mkdir(mode=0o700, exist_ok=True)
-            self._scratch.mkdir(mode=0o700)
-
-    def __enter__(self) -> SegmentWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if not self._done:
-            self.abort()
-
-    def start_pages(self, geometry: PageGeometry, count: int) -> None:
-        """Begin ``vectors.pages``, of ``count`` vectors that ``append_vectors`` brings."""
-        with _writing(self._root):
-            path = self._scratch / PAGES_FILE
-            self._pages = PageWriter(path, geometry, self.uuid, count)
-
-    def append_vectors(self, rows: NDArray[Any]) -> None:
-        """Add vectors in slot order, any number: [m, dim] of the collection's dtype."""
-        with _writing(self._root):
-            self._started().append(rows)
-
-    def finish_pages(self) -> None:
-        with _writing(self._root):
-            self._sums[PAGES_FILE] = self._started().finish()
-
-    def write_codes(self, codes: Array, fac: Array, refine: Array | None, mean: Array) -> None:
-        """Arrays as in ``Codes``."""
-        arrays = {"mean": mean, "codes": codes, "fac": fac}
-        self._write(CODES_FILE, arrays if refine is None else arrays | {"refine": refine})
-
-    def write_tree(self, arrays: Mapping[str, Array]) -> None:
-        """Arrays with an entry for each node."""
-        self._write(TREE_FILE, arrays)
-
-    def write_ids(self, ids: Ids, origins: NDArray[np.uint64]) -> None:
-        """``origins``: the slot that each record was given when it was written."""
-        arrays = encode_ids(ids) | {"origins": np.ascontiguousarray(origins, "<u8")}
-        self._write(IDS_FILE, arrays)
-
-    def write_column(self, index: int, kind: str, values: Iterable[object]) -> None:
-        """``values``: of each slot, as ``columns.encode_column`` takes them."""
-        with _writing(self._root):
-            (self._scratch / COLUMNS).mkdir(mode=0o700, exist_ok=True)
-        self._write(column_file(index), encode_column(kind, values))
-
-    def commit(self, info: SegmentInfo) -> tuple[SegmentInfo, int]:
-        """Sync everything and rename the folder.
-
-        Returns ``info`` with the sums of the files, and the checksum of ``segment.json``, which the
-        manifest keeps.
-        """
-        info = replace(info, files=dict(self._sums))
-        if info.uuid != self.uuid or set(info.files) != files_of(info):
-            raise AssertionError(f"segment {self.uuid} has the files {sorted(self._sums)}")
-        text = info.to_json()
-        SegmentInfo.from_json(text)  # what could not be read again must not be written
-        with _writing(self._root):
-            with NewFile(self._scratch / SEGMENT_FILE) as file:
-                file.append(text)
-                file.finish()
-            if info.columns:
-                sync_directory(self._scratch / COLUMNS)
-            sync_directory(self._scratch)
-            os.rename(self._scratch, self._final)
-            sync_directory(self._final.parent)
-            sync_directory(self._root)
-        self._done = True
-        return info, crc32c(text)
-
-    def abort(self) -> None:
-        """Remove what was written, after ``commit`` too."""
-        self._done = True
-        if self._pages is not None:
-            self._pages.close()
-        for folder in (self._scratch, self._final):
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def _started(self) -> PageWriter:
-        if self._pages is None:
-            raise AssertionError("start_pages comes first")
-        return self._pages
-
-    def _write(self, name: str, arrays: Mapping[str, Array]) -> None:
-        with _writing(self._root):
-            self._sums[name] = write_arrays(self._scratch / name, arrays)
-
-
-@contextmanager
-def _writing(root: Path) -> Iterator[None]:
-    """Raise ours for what the system raises."""
-    try:
-        yield
-    except OSError as error:
-        if has_no_room(error, root):
-            raise disk_full(root) from error
-        raise StorageError(
-            f"a segment could not be written: {error}",
-            reason="SEGMENT_FAILED",
-            hint="Check the disk; the records are where they were",
-        ) from error
+    graph = set() if info.graph is None else {GRAPH_FILE}
+    return {PAGES_FILE, CODES_FILE, TREE_FILE, IDS_FILE} | graph | columns
 
 
 # ------------------------------------------------------------------------------------- reading
@@ -209,13 +89,34 @@ def read_info(root: Path, segment: uuid.UUID, expected_checksum: int) -> Segment
 
 
 def page_geometry(info: SegmentInfo) -> PageGeometry:
-    return PageGeometry(info.dim, info.dtype, info.page_bytes, info.per_page)
+    if info.layout == LAYOUT_VECTORS:
+        return PageGeometry(info.dim, info.dtype, info.page_bytes, info.per_page)
+    words = info.quantizer.padded // 64
+    return geometry(info.dim, info.dtype, info.page_bytes, info.layout, words)
 
 
 def read_vectors(root: Path, info: SegmentInfo) -> NDArray[Any]:
     """[count, dim], read-only."""
     path = segment_folder(root, info.uuid) / PAGES_FILE
     return read_pages(path, page_geometry(info), info.uuid, info.count, info.files[PAGES_FILE])
+
+
+def verify_vectors(root: Path, info: SegmentInfo) -> None:
+    """Read all pages, and keep none."""
+    path = segment_folder(root, info.uuid) / PAGES_FILE
+    verify_pages(path, page_geometry(info), info.uuid, info.count, info.files[PAGES_FILE])
+
+
+def open_pages(root: Path, info: SegmentInfo) -> StoredPages:
+    """The pages, to be read and verified one by one."""
+    path = segment_folder(root, info.uuid) / PAGES_FILE
+    return StoredPages(path, page_geometry(info), info.uuid, info.files[PAGES_FILE], info.count)
+
+
+def read_neighbours(root: Path, info: SegmentInfo) -> tuple[NDArray[np.uint32], NDArray[np.uint64]]:
+    """What the pages name as neighbours, and these neighbours' codes; ``pages.read_page_links``."""
+    path = segment_folder(root, info.uuid) / PAGES_FILE
+    return read_page_links(path, page_geometry(info), info.uuid, info.count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +136,36 @@ class Codes:
 
 
 def read_codes(root: Path, info: SegmentInfo) -> Codes:
+    arrays = _read(root, info, CODES_FILE, _code_shapes(info))
+    return Codes(arrays["codes"], arrays["fac"], arrays.get("refine"), arrays["mean"])
+
+
+def map_codes(root: Path, info: SegmentInfo) -> tuple[Codes, MappedArrays]:
+    """As ``read_codes``, of arrays that stay on the disk."""
+    mapped = _map(root, info, CODES_FILE, _code_shapes(info))
+    arrays = mapped.arrays
+    mean = np.array(arrays["mean"])  # small, and kept by encoders
+    return Codes(arrays["codes"], arrays["fac"], arrays.get("refine"), mean), mapped
+
+
+def read_graph(root: Path, info: SegmentInfo) -> NDArray[np.uint32]:
+    """[count, degree]: neighbours of each slot; of a segment that has a graph."""
+    return _read(root, info, GRAPH_FILE, _graph_shapes(info))["links"]
+
+
+def map_graph(root: Path, info: SegmentInfo) -> tuple[NDArray[np.uint32], MappedArrays]:
+    """As ``read_graph``, of an array that stays on the disk."""
+    mapped = _map(root, info, GRAPH_FILE, _graph_shapes(info))
+    return mapped.arrays["links"], mapped
+
+
+def _graph_shapes(info: SegmentInfo) -> Shapes:
+    if info.graph is None:
+        raise AssertionError(f"segment {info.uuid} has no graph")
+    return {"links": ("<u4", (info.count, info.graph.degree))}
+
+
+def _code_shapes(info: SegmentInfo) -> Shapes:
     words, bits = info.quantizer.padded // 64, info.quantizer.bits
     shapes: Shapes = {
         "codes": ("<u8", (info.blocks, words, 8)),
@@ -243,8 +174,7 @@ def read_codes(root: Path, info: SegmentInfo) -> Codes:
     }
     if bits > 1:
         shapes["refine"] = ("<u8", (info.count, (bits - 1) * words + 1))
-    arrays = _read(root, info, CODES_FILE, shapes)
-    return Codes(arrays["codes"], arrays["fac"], arrays.get("refine"), arrays["mean"])
+    return shapes
 
 
 def read_tree(root: Path, info: SegmentInfo) -> dict[str, NDArray[Any]]:
@@ -284,15 +214,26 @@ def _read(
     """The arrays of a file; with ``shapes`` exactly those, of such types and shapes (None: any)."""
     path = segment_folder(root, info.uuid) / name
     arrays = read_arrays(path, info.files[name])
-    if shapes is None:
-        return arrays
+    if shapes is not None:
+        _check_shapes(path, arrays, shapes)
+    return arrays
+
+
+def _map(root: Path, info: SegmentInfo, name: str, shapes: Shapes) -> MappedArrays:
+    path = segment_folder(root, info.uuid) / name
+    mapped = MappedArrays(path, info.files[name])
+    _check_shapes(path, mapped.arrays, shapes)
+    return mapped
+
+
+def _check_shapes(path: Path, arrays: Mapping[str, NDArray[Any]], shapes: Shapes) -> None:
+    """Raise ``DataCorruption`` unless there are exactly those arrays."""
     if set(arrays) != set(shapes):
         raise damaged_part(path, 0, f"it has the arrays {sorted(arrays)}")
     for part, (dtype, shape) in shapes.items():
         array = arrays[part]
         if array.dtype.str != dtype or shape not in (None, array.shape):
             raise damaged_part(path, 0, f"array {part!r} is {array.dtype}, shape {array.shape}")
-    return arrays
 
 
 # ------------------------------------------------------------------------------------ removing
@@ -304,7 +245,7 @@ def remove_segment(root: Path, segment: uuid.UUID) -> None:
     To readers of other processes all of them are gone at once.
     """
     folder = segment_folder(root, segment)
-    gone = folder.with_name(folder.name + _NEW)
+    gone = folder.with_name(folder.name + NEW)
     with suppress(OSError):
         os.rename(folder, gone)
     for left in (gone, folder):
@@ -319,7 +260,7 @@ def sweep(root: Path, keep: set[uuid.UUID]) -> list[str]:
     """
     orphans = list_orphans(root, keep)
     for name in orphans:
-        if name.endswith(_NEW):
+        if name.endswith(NEW):
             shutil.rmtree(root / SEGMENTS / name, ignore_errors=True)
         else:
             remove_segment(root, uuid.UUID(hex=name))

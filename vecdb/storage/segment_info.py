@@ -44,6 +44,18 @@ class TreeInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GraphInfo:
+    """The graph that file ``graph`` holds.
+
+    - ``degree``: most neighbours of a slot
+    - ``widths``: (recall, width of the walk that reached it among ten, at seal) by recall
+    """
+
+    degree: int
+    widths: tuple[tuple[float, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnInfo:
     """A declared field; its values lie in ``columns/<position in SegmentInfo.columns>``."""
 
@@ -59,6 +71,8 @@ class SegmentInfo:
     - ``id_kind``: ``format.ID_INT`` or ``format.ID_STR``
     - ``sequence``: the segment holds what writes up to this one had stored
     - ``first_origin``, ``last_origin``: smallest and largest slot that its records had in the tail
+    - ``layout``: of the pages, ``format.LAYOUT_...``; ``graph``: None, it has none. A segment with
+      neither is of version 1, which is what that version wrote
     - ``files``: of every file beside ``segment.json``, by its path in the folder
     """
 
@@ -76,6 +90,8 @@ class SegmentInfo:
     sequence: int
     first_origin: int
     last_origin: int
+    layout: int = format.LAYOUT_VECTORS
+    graph: GraphInfo | None = None
     files: dict[str, FileSum] = field(default_factory=dict)
 
     @property
@@ -87,10 +103,20 @@ class SegmentInfo:
     def kappa(self) -> float:
         return self.quantizer.kappa
 
+    @property
+    def version(self) -> int:
+        """Of the form of ``segment.json``."""
+        plain = self.layout == format.LAYOUT_VECTORS and self.graph is None
+        return format.SEGMENT_VERSION if plain else format.SEGMENT_JSON_VERSION
+
     def to_json(self) -> bytes:
         """The file's text: one form only, so that equal contents have equal checksums."""
         values = _plain(self)
-        values["version"] = format.SEGMENT_VERSION
+        values["version"] = self.version
+        if self.version == format.SEGMENT_VERSION:
+            del values["layout"], values["graph"]
+        elif self.graph is not None:
+            values["graph"] = _plain(self.graph)
         values["uuid"] = self.uuid.hex
         values["quantizer"] = _plain(self.quantizer)
         values["tree"] = _plain(self.tree)
@@ -107,9 +133,15 @@ class SegmentInfo:
             if not isinstance(values, dict):
                 raise ValueError("it is no JSON object")
             found = _take(values, "version", int)
-            if found != format.SEGMENT_VERSION:
-                raise unknown_version(SEGMENT_FILE, found)
+            if found == format.SEGMENT_VERSION:
+                if {"layout", "graph"} & set(values):
+                    raise ValueError("version 1 has neither a layout nor a graph")
+                values |= {"layout": format.LAYOUT_VECTORS, "graph": None}
+            elif found != format.SEGMENT_JSON_VERSION:
+                raise unknown_version(SEGMENT_FILE, found, format.SEGMENT_JSON_VERSION)
             info = _decode(values)
+            if info.version != found:
+                raise ValueError(f"it would be of version {info.version}, not {found}")
         except (KeyError, TypeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         _check(info)
@@ -124,6 +156,12 @@ def _decode(values: dict[str, Any]) -> SegmentInfo:
     quantizer = _record(QuantizerInfo, _take(values, "quantizer", dict))
     tree = _record(TreeInfo, _take(values, "tree", dict))
     columns = tuple(_record(ColumnInfo, column) for column in _take(values, "columns", list))
+    graph = values["graph"]
+    if graph is not None:
+        if not isinstance(graph, dict):
+            raise ValueError("the graph is no JSON object")
+        graph["widths"] = tuple((float(recall), int(width)) for recall, width in graph["widths"])
+        graph = _record(GraphInfo, graph)
     files = {}
     for name, pair in _take(values, "files", dict).items():
         size, checksum = pair
@@ -132,6 +170,7 @@ def _decode(values: dict[str, Any]) -> SegmentInfo:
         files[name] = FileSum(size, checksum)
     values["uuid"] = uuid.UUID(hex=_take(values, "uuid", str))
     values |= {"quantizer": quantizer, "tree": tree, "columns": columns, "files": files}
+    values["graph"] = graph
     return _record(SegmentInfo, values)  # type: ignore[no-any-return]
 
 
@@ -172,9 +211,18 @@ def _check(info: SegmentInfo) -> None:
         "bits": quantizer.bits in (1, 2, 4, 8),
         "kappa": isfinite(quantizer.kappa),
         "nodes": info.tree.nodes >= 1,
+        "layout": info.layout in format.LAYOUTS,
+        "graph": info.graph is None or _possible(info.graph, info.count),
         "columns": all(column.kind in FIELD_TYPES for column in info.columns),
         "files": all(sums.bytes >= 0 <= sums.crc32c < 2**32 for sums in info.files.values()),
     }
+    if info.graph is None and info.layout != format.LAYOUT_VECTORS:
+        right["graph"] = False
     for name, holds in right.items():
         if not holds:
             raise ValueError(f"{name!r} is impossible")
+
+
+def _possible(graph: GraphInfo, count: int) -> bool:
+    widths = all(0.0 < recall <= 1.0 and 1 <= width < 2**32 for recall, width in graph.widths)
+    return 1 <= graph.degree <= 1024 and count < 2**32 - 1 and widths

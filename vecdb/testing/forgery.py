@@ -20,6 +20,7 @@ from ..storage.manifest import (
     put_segment,
     put_tombs,
 )
+from ..storage.segment_writer import SegmentWriter
 from ..storage.transaction import Transaction
 
 __all__ = ["change_tables", "forge_segment"]
@@ -54,7 +55,7 @@ def forge_segment(
     parts = _read_parts(directory, old)
     if edit is not None:
         edit(parts[name])
-    with segment_files.SegmentWriter(directory, uuid.uuid4()) as writer:
+    with SegmentWriter(directory, uuid.uuid4()) as writer:
         writer.start_pages(segment_files.page_geometry(old), old.count)
         writer.append_vectors(parts["vectors"]["rows"])
         writer.finish_pages()

@@ -144,7 +144,7 @@ def scan_snapshot(
     runs = snapshot.coded()
     if keep is not None:
         places = places[np.array([keep(id) for id in snapshot.ids_of(places)])]
-        runs = snapshot.coded_where(np.sort(snapshot.origins_of(places).astype(np.int64)))
+        runs = snapshot.coded(np.sort(snapshot.origins_of(places).astype(np.int64)))
     k = min(k, len(places))
     kept = rows_kept(k, effort, len(places))
     if kept < len(places):

@@ -57,6 +57,7 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AUTO: _ClassVar[Mode]
     EXACT: _ClassVar[Mode]
     SCAN: _ClassVar[Mode]
+    GRAPH: _ClassVar[Mode]
 
 class Estimator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -97,6 +98,7 @@ MODE_UNSPECIFIED: Mode
 AUTO: Mode
 EXACT: Mode
 SCAN: Mode
+GRAPH: Mode
 ESTIMATOR_UNSPECIFIED: Estimator
 RABITQ: Estimator
 HAMMING: Estimator
@@ -243,7 +245,7 @@ class StatsResponse(_message.Message):
     def __init__(self, json: _Optional[bytes] = ...) -> None: ...
 
 class CollectionSchema(_message.Message):
-    __slots__ = ("dim", "metric", "dtype", "fields", "code_bits", "page_bytes")
+    __slots__ = ("dim", "metric", "dtype", "fields", "code_bits", "page_bytes", "memory_budget")
     class FieldsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -257,16 +259,18 @@ class CollectionSchema(_message.Message):
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     CODE_BITS_FIELD_NUMBER: _ClassVar[int]
     PAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BUDGET_FIELD_NUMBER: _ClassVar[int]
     dim: int
     metric: Metric
     dtype: Dtype
     fields: _containers.ScalarMap[str, FieldType]
     code_bits: int
     page_bytes: int
-    def __init__(self, dim: _Optional[int] = ..., metric: _Optional[_Union[Metric, str]] = ..., dtype: _Optional[_Union[Dtype, str]] = ..., fields: _Optional[_Mapping[str, FieldType]] = ..., code_bits: _Optional[int] = ..., page_bytes: _Optional[int] = ...) -> None: ...
+    memory_budget: int
+    def __init__(self, dim: _Optional[int] = ..., metric: _Optional[_Union[Metric, str]] = ..., dtype: _Optional[_Union[Dtype, str]] = ..., fields: _Optional[_Mapping[str, FieldType]] = ..., code_bits: _Optional[int] = ..., page_bytes: _Optional[int] = ..., memory_budget: _Optional[int] = ...) -> None: ...
 
 class CollectionInfo(_message.Message):
-    __slots__ = ("name", "schema", "id_kind", "count", "sequence", "aliases", "segments", "tail", "sealing")
+    __slots__ = ("name", "schema", "id_kind", "count", "sequence", "aliases", "segments", "tail", "sealing", "level", "level_reason")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     ID_KIND_FIELD_NUMBER: _ClassVar[int]
@@ -276,6 +280,8 @@ class CollectionInfo(_message.Message):
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     TAIL_FIELD_NUMBER: _ClassVar[int]
     SEALING_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_REASON_FIELD_NUMBER: _ClassVar[int]
     name: str
     schema: CollectionSchema
     id_kind: IdKind
@@ -285,7 +291,9 @@ class CollectionInfo(_message.Message):
     segments: int
     tail: int
     sealing: str
-    def __init__(self, name: _Optional[str] = ..., schema: _Optional[_Union[CollectionSchema, _Mapping]] = ..., id_kind: _Optional[_Union[IdKind, str]] = ..., count: _Optional[int] = ..., sequence: _Optional[int] = ..., aliases: _Optional[_Iterable[str]] = ..., segments: _Optional[int] = ..., tail: _Optional[int] = ..., sealing: _Optional[str] = ...) -> None: ...
+    level: str
+    level_reason: str
+    def __init__(self, name: _Optional[str] = ..., schema: _Optional[_Union[CollectionSchema, _Mapping]] = ..., id_kind: _Optional[_Union[IdKind, str]] = ..., count: _Optional[int] = ..., sequence: _Optional[int] = ..., aliases: _Optional[_Iterable[str]] = ..., segments: _Optional[int] = ..., tail: _Optional[int] = ..., sealing: _Optional[str] = ..., level: _Optional[str] = ..., level_reason: _Optional[str] = ...) -> None: ...
 
 class CreateCollectionRequest(_message.Message):
     __slots__ = ("name", "schema")
@@ -356,6 +364,14 @@ class SealResponse(_message.Message):
     records: int
     segments: int
     def __init__(self, records: _Optional[int] = ..., segments: _Optional[int] = ...) -> None: ...
+
+class SetMemoryBudgetRequest(_message.Message):
+    __slots__ = ("name", "memory_budget")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BUDGET_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    memory_budget: int
+    def __init__(self, name: _Optional[str] = ..., memory_budget: _Optional[int] = ...) -> None: ...
 
 class CollectionStatsRequest(_message.Message):
     __slots__ = ("name",)
@@ -496,6 +512,72 @@ class SearchResponse(_message.Message):
     MATCHES_FIELD_NUMBER: _ClassVar[int]
     matches: Matches
     def __init__(self, matches: _Optional[_Union[Matches, _Mapping]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("collection", "query", "k", "filter", "mode", "min_score", "effort", "effort_bound", "estimator")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    EFFORT_FIELD_NUMBER: _ClassVar[int]
+    EFFORT_BOUND_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    query: Vectors
+    k: int
+    filter: Filter
+    mode: Mode
+    min_score: float
+    effort: float
+    effort_bound: bool
+    estimator: Estimator
+    def __init__(self, collection: _Optional[str] = ..., query: _Optional[_Union[Vectors, _Mapping]] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("matches", "mode", "matching", "segments", "tail", "level", "why", "degraded", "io_engine", "seconds", "pages_read", "bytes_read", "read_calls", "io_rounds", "cache_hits", "nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined", "vectors_scored")
+    MATCHES_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    MATCHING_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    TAIL_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_FIELD_NUMBER: _ClassVar[int]
+    IO_ENGINE_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    PAGES_READ_FIELD_NUMBER: _ClassVar[int]
+    BYTES_READ_FIELD_NUMBER: _ClassVar[int]
+    READ_CALLS_FIELD_NUMBER: _ClassVar[int]
+    IO_ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    CACHE_HITS_FIELD_NUMBER: _ClassVar[int]
+    NODES_EXPANDED_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_SCANNED_FIELD_NUMBER: _ClassVar[int]
+    CODES_SCANNED_FIELD_NUMBER: _ClassVar[int]
+    CODES_REFINED_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_SCORED_FIELD_NUMBER: _ClassVar[int]
+    matches: Matches
+    mode: Mode
+    matching: int
+    segments: int
+    tail: int
+    level: str
+    why: str
+    degraded: bool
+    io_engine: str
+    seconds: float
+    pages_read: int
+    bytes_read: int
+    read_calls: int
+    io_rounds: int
+    cache_hits: int
+    nodes_expanded: int
+    blocks_scanned: int
+    codes_scanned: int
+    codes_refined: int
+    vectors_scored: int
+    def __init__(self, matches: _Optional[_Union[Matches, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., matching: _Optional[int] = ..., segments: _Optional[int] = ..., tail: _Optional[int] = ..., level: _Optional[str] = ..., why: _Optional[str] = ..., degraded: bool = ..., io_engine: _Optional[str] = ..., seconds: _Optional[float] = ..., pages_read: _Optional[int] = ..., bytes_read: _Optional[int] = ..., read_calls: _Optional[int] = ..., io_rounds: _Optional[int] = ..., cache_hits: _Optional[int] = ..., nodes_expanded: _Optional[int] = ..., blocks_scanned: _Optional[int] = ..., codes_scanned: _Optional[int] = ..., codes_refined: _Optional[int] = ..., vectors_scored: _Optional[int] = ...) -> None: ...
 
 class GetRequest(_message.Message):
     __slots__ = ("collection", "ids", "without_payload", "with_vector")

@@ -155,6 +155,11 @@ class CollectionsStub(object):
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CompactRequest.SerializeToString,
                 response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SealResponse.FromString,
                 )
+        self.SetMemoryBudget = channel.unary_unary(
+                '/vecdb.v1.Collections/SetMemoryBudget',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SetMemoryBudgetRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
+                )
         self.Stats = channel.unary_unary(
                 '/vecdb.v1.Collections/Stats',
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionStatsRequest.SerializeToString,
@@ -215,6 +220,14 @@ class CollectionsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetMemoryBudget(self, request, context):
+        """Sets or lifts the memory budget. Searches go on; segments whose pages are not laid out for it
+        are rewritten in the background.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Stats(self, request, context):
         """Counters and sizes of one collection, as JSON.
         """
@@ -259,6 +272,11 @@ def add_CollectionsServicer_to_server(servicer, server):
                     servicer.Compact,
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CompactRequest.FromString,
                     response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SealResponse.SerializeToString,
+            ),
+            'SetMemoryBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetMemoryBudget,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SetMemoryBudgetRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.SerializeToString,
             ),
             'Stats': grpc.unary_unary_rpc_method_handler(
                     servicer.Stats,
@@ -396,6 +414,23 @@ class Collections(object):
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
     @staticmethod
+    def SetMemoryBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Collections/SetMemoryBudget',
+            vecdb__client_dot_wire_dot_vecdb__pb2.SetMemoryBudgetRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
     def Stats(request,
             target,
             options=(),
@@ -447,6 +482,11 @@ class RecordsStub(object):
                 '/vecdb.v1.Records/Search',
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchRequest.SerializeToString,
                 response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchResponse.FromString,
+                )
+        self.Explain = channel.unary_unary(
+                '/vecdb.v1.Records/Explain',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.Explanation.FromString,
                 )
         self.Get = channel.unary_unary(
                 '/vecdb.v1.Records/Get',
@@ -505,6 +545,13 @@ class RecordsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Searches for one query, and tells how: the path taken, what was read, scanned and scored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Get(self, request, context):
         """Records by id, in the order asked.
         """
@@ -553,6 +600,11 @@ def add_RecordsServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchRequest.FromString,
                     response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.ExplainRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.Explanation.SerializeToString,
             ),
             'Get': grpc.unary_unary_rpc_method_handler(
                     servicer.Get,
@@ -662,6 +714,23 @@ class Records(object):
         return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Records/Search',
             vecdb__client_dot_wire_dot_vecdb__pb2.SearchRequest.SerializeToString,
             vecdb__client_dot_wire_dot_vecdb__pb2.SearchResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Records/Explain',
+            vecdb__client_dot_wire_dot_vecdb__pb2.ExplainRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.Explanation.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

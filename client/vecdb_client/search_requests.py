@@ -1,0 +1,88 @@
+"""Searches to requests: one or many queries, or one that is to be explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from . import arguments, codec, limits
+from .filter_messages import filter_to_wire
+from .requests import Request, make_request
+from .wire import vecdb_pb2 as pb
+
+
+def search(
+    collection: str,
+    queries: NDArray[Any],
+    k: int,
+    *,
+    with_payload: bool,
+    with_vector: bool,
+    with_relevance: bool,
+    with_surprise: bool,
+    **options: Any,
+) -> Request:
+    """``queries``: [n, dim] as ``columns.to_query`` or ``to_matrix`` give it.
+
+    ``options``: as ``explain`` takes them.
+    """
+    arguments.check_size(queries.nbytes, "the queries", "Send fewer in one call", "vectors")
+    message = pb.SearchRequest(
+        queries=codec.vectors_to_wire(queries),
+        without_payload=not arguments.to_flag("with_payload", with_payload),
+        with_vector=arguments.to_flag("with_vector", with_vector),
+        with_relevance=arguments.to_flag("with_relevance", with_relevance),
+        with_surprise=arguments.to_flag("with_surprise", with_surprise),
+        **_how(collection, k, **options),
+    )
+    return make_request("Records", "Search", message, pb.SearchResponse)
+
+
+def explain(
+    collection: str,
+    query: NDArray[Any],
+    k: int,
+    *,
+    filter: object,
+    mode: str,
+    effort: float | str | None,
+    estimator: str,
+    min_score: float | None,
+) -> Request:
+    """``query``: [1, dim] as ``columns.to_query`` gives it."""
+    how = _how(
+        collection,
+        k,
+        filter=filter,
+        mode=mode,
+        effort=effort,
+        estimator=estimator,
+        min_score=min_score,
+    )
+    message = pb.ExplainRequest(query=codec.vectors_to_wire(query), **how)
+    return make_request("Records", "Explain", message, pb.Explanation)
+
+
+def _how(
+    collection: str,
+    k: int,
+    *,
+    filter: object,
+    mode: str,
+    effort: float | str | None,
+    estimator: str,
+    min_score: float | None,
+) -> dict[str, Any]:
+    """The fields that both requests have."""
+    effort_number, effort_bound = arguments.to_effort(effort)
+    return {
+        "collection": arguments.to_text("name", collection),
+        "k": arguments.to_integer("k", k, limits.K),
+        "filter": filter_to_wire(filter),
+        "mode": codec.MODE.to_wire(mode),
+        "min_score": None if min_score is None else arguments.to_number("min_score", min_score),
+        "effort": effort_number,
+        "effort_bound": effort_bound,
+        "estimator": codec.ESTIMATOR.to_wire(estimator),
+    }

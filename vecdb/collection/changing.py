@@ -1,0 +1,76 @@
+"""Writes of checked arguments, as they are given to the writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..deadline import Deadline
+from ..errors import InvalidArgument
+from ..results import WriteResult
+from ..storage.catalogue import CollectionRow, State
+from ..storage.records import Ids, id_keys, id_kind
+from . import writes
+from .batch import Batch, digest, ids_bytes
+from .conditions import parse_condition
+from .group import Group
+from .payload import encode_payload
+
+_RECORD_BYTES = 64
+
+Run = Callable[[Group], WriteResult]
+
+
+def upsert_batch(
+    row: CollectionRow,
+    batch: Batch,
+    condition: Mapping[str, Any] | None,
+    key: bytes | None,
+    deadline: Deadline,
+) -> Run:
+    """Store the records; ``key``: the write's idempotency key."""
+    keys = id_keys(row.number, batch.ids)
+    checked = parse_condition(condition, row.schema.fields)
+    text = b"" if checked is None else checked.text
+    write = writes.make_write(row, deadline, key, batch.digest, text)
+
+    def apply(group: Group, state: State) -> WriteResult:
+        return writes.upsert(group, state, row, batch, keys, checked)
+
+    return lambda group: write.run(group, apply)
+
+
+def set_payloads(
+    row: CollectionRow,
+    ids: Ids,
+    payload: Mapping[str, Any] | bytes | None,
+    replace: bool,
+    key: bytes | None,
+    deadline: Deadline,
+) -> tuple[Run, int]:
+    """Merge ``payload`` into those of these records, or replace them; and the bytes it takes."""
+    patch = encode_payload(payload, row.schema.fields, "payload")
+    if not patch:
+        got = "None" if payload is None else "no text"
+        raise InvalidArgument(f"payload must be a JSON object (a dict); got {got}", field="payload")
+    keys = id_keys(row.number, ids)
+    word = b"replace" if replace else b"merge"
+    write = writes.make_write(row, deadline, key, lambda: digest(word, ids_bytes(ids), patch))
+
+    def apply(group: Group, state: State) -> WriteResult:
+        writes.check_id_kind(state, id_kind(ids), "ids")
+        return writes.set_payload(group, state, row, keys, patch, replace_all=replace)
+
+    return lambda group: write.run(group, apply), len(keys) * (_RECORD_BYTES + len(patch))
+
+
+def delete_ids(row: CollectionRow, ids: Ids, key: bytes | None, deadline: Deadline) -> Run:
+    """Delete the records of these ids; those that are not stored are passed over."""
+    keys = sorted(set(id_keys(row.number, ids)))
+    write = writes.make_write(row, deadline, key, lambda: digest(b"delete", ids_bytes(ids)))
+
+    def apply(group: Group, state: State) -> WriteResult:
+        writes.check_id_kind(state, id_kind(ids), "ids")
+        return writes.delete(group, state, row, keys)
+
+    return lambda group: write.run(group, apply)

@@ -1,0 +1,273 @@
+"""Search by a graph whose neighbours lie on the pages of the vectors: a page is a node.
+
+After PageANN (arXiv 2509.25487) and LAANN (arXiv 2606.02784), with these differences:
+
+1. Estimates are RaBitQ's (arXiv 2409.09913): by all bits where codes are in memory, by the scan plane
+   where pages bring the codes of their neighbours. No product quantizer, no training.
+2. What is cached saves reads and never steers: no look-ahead on cached pages, no first come, first
+   served. So an answer depends on the query alone.
+3. Walks begin at the best of a sample of slots, whose codes are in memory at every level.
+4. A walk ends when its pool is read, or when too many pages went to slots beyond a margin of the
+   k-th best distance.
+5. Pages are asked for in rounds, for all queries of a batch together: one wait serves them all.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..deadline import Deadline
+from ..kernels import graph_walk
+from ..kernels import page_walk as kernel
+from ..kernels.page_walk import begin_walks, choose_pages, take_pages
+from ..quantize.planes import Encoder, Quantizer
+from ..storage.format import DTYPE_CODES
+from ..storage.page_cache import Held
+from ..storage.stored_pages import StoredPages
+from .entries import SAMPLE_STEP, Entries
+from .rows import row_norms
+from .share import share
+
+Hold = Callable[[Sequence[tuple[StoredPages, NDArray[np.int64]]]], AbstractContextManager[Held]]
+"""Has pages in memory while its context lasts; ``PageCache.hold``."""
+
+BEAM, MARGIN, ALLOWANCE = 4, 1.1, 16
+_TOGETHER = 32  # queries whose pages are read together
+_METRICS = {"l2": kernel.L2, "cosine": kernel.COSINE, "dot": kernel.DOT}
+_STOPPED = {kernel.POOL: "pool", kernel.MARGIN: "margin", kernel.ROOM: "room"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PagePart:
+    """A segment whose neighbours lie on its pages, as places ``first`` ...
+
+    ``codes``, ``factors``, ``refine``: as of ``CodedRun``; without codes the pages bring them.
+    """
+
+    first: int
+    pages: StoredPages
+    mask: NDArray[np.uint8]
+    count: int
+    encoder: Encoder
+    kappa: float
+    entries: Entries
+    codes: NDArray[np.uint64] | None = None
+    factors: NDArray[np.float32] | None = None
+    refine: NDArray[np.uint64] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageWalk:
+    """How to walk: what all queries of one call share.
+
+    - ``k``: matches wanted; ``width``: slots that the pool keeps; ``beam``: pages a round
+    - ``margin``, ``allowance``: so many pages are read for slots whose estimate is beyond the
+      squared distance of the k-th best times ``margin``; under dot there is no such end
+    """
+
+    k: int
+    width: int
+    beam: int = BEAM
+    margin: float = MARGIN
+    allowance: int = ALLOWANCE
+    deadline: Deadline = Deadline()  # noqa: RUF009 - a frozen value
+    pool: Executor | None = None
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageWalked:
+    """What the walk for one query has scored: all that matches on every page it has read.
+
+    - ``places``: int64[m]; ``raw``, ``squares``: float64[m], as of ``page_score.score_on_pages``
+    """
+
+    places: NDArray[np.int64]
+    raw: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    rounds: int
+    nodes_expanded: int
+    codes_scanned: int
+    codes_refined: int
+    stopped_by: str
+
+
+def walk_pages(
+    parts: Sequence[PagePart],
+    quantizer: Quantizer,
+    queries: NDArray[np.float32],
+    walk: PageWalk,
+    hold: Hold,
+) -> list[PageWalked]:
+    """Walk for each of ``queries`` (float32[q, dim]) over all parts at once.
+
+    The same for any number of threads, whatever the other queries are and whatever is cached.
+    Raises ``DeadlineExceeded``, after which no page is read, ``DataCorruption``, ``StorageError``.
+    """
+    parts = [part for part in sorted(parts, key=lambda part: part.first) if part.count]
+    groups = range(0, len(queries), _TOGETHER)
+
+    def work(starts: deque[int]) -> list[tuple[int, list[PageWalked]]]:
+        done: list[tuple[int, list[PageWalked]]] = []
+        while True:
+            walk.deadline.check("walking on pages")
+            try:
+                start = starts.popleft()
+            except IndexError:
+                return done
+            some = np.ascontiguousarray(queries[start : start + _TOGETHER], np.float32)
+            done.append((start, _Group(parts, quantizer, some, walk).run(hold)))
+
+    shares = share(groups, work, walk.pool, walk.threads)
+    found = sorted((one for some in shares for one in some), key=lambda one: one[0])
+    return [walked for _, some in found for walked in some]
+
+
+class _Group:
+    """The walks of some queries, round by round; used by one thread."""
+
+    def __init__(
+        self,
+        parts: Sequence[PagePart],
+        quantizer: Quantizer,
+        queries: NDArray[np.float32],
+        walk: PageWalk,
+    ) -> None:
+        self.parts, self.walk, self.queries = parts, walk, queries
+        count, words = len(queries), quantizer.words
+        self.inline = any(part.codes is None for part in parts)
+        self.metric = _METRICS[quantizer.metric]
+        self.table = _table(parts)
+        shape = (count, len(parts))
+        planes = np.empty((*shape, words, 4, 1), np.uint64)
+        planes8 = np.empty((*shape, 8, words), np.uint64)
+        terms, terms8 = np.empty((*shape, 3), np.float32), np.empty((*shape, 3), np.float32)
+        rotated = quantizer.rotate_queries(queries)
+        for number, part in enumerate(parts):
+            one = part.encoder.prepare(rotated)
+            planes[:, number, :, :, 0] = one.planes4.transpose(2, 0, 1)
+            planes8[:, number] = one.planes8
+            terms[:, number, 0], terms[:, number, 1] = one.delta4, one.constant
+            terms[:, number, 2] = 7.5 * quantizer.padded
+            terms8[:, number, 0], terms8[:, number, 1] = one.delta8, one.constant
+            terms8[:, number, 2] = one.length
+        kappas = np.array([part.kappa for part in parts])
+        self.coded: tuple[Any, ...] = (
+            *(self.table, words, quantizer.bits, quantizer.padded, self.inline),
+            *(planes, terms, planes8, terms8, kappas),
+        )
+        width = max(walk.width, walk.k)
+        room = _power_of_two(8 * width + 64)
+        self.pool = (
+            np.empty((count, width), np.float32),
+            np.empty((count, width), np.int64),
+            np.zeros((count, width), np.uint8),
+        )
+        most = int(self.table[:, kernel.NEIGHBOURS].max())
+        self.seen = np.full((count, _power_of_two(min(2**16, 2 * width * most))), -1, np.int64)
+        self.pages = np.full((count, room), -1, np.int64)
+        self.numbers = np.zeros((count, kernel.NUMBERS), np.int64)
+        self.best = np.empty((count, walk.k), np.float64)
+        scored = room // 2 * int(self.table[:, kernel.PER_PAGE].max())
+        self.found = np.empty((count, scored), np.int64)
+        self.raw = np.empty((count, scored), np.float64)
+        self.squares = np.empty((count, scored), np.float64)
+        self.norms = row_norms(queries)
+        self.rounds = np.zeros(count, np.int64)
+
+    def run(self, hold: Hold) -> list[PageWalked]:
+        walk, count = self.walk, len(self.queries)
+        dtype_code = DTYPE_CODES[self.parts[0].pages.geometry.numpy_dtype.str]
+        wanted = np.zeros((count, walk.beam), np.int64)
+        addresses = np.zeros((count, walk.beam), np.int64)
+        sizes = np.zeros(count, np.int64)
+        begin_walks(*self.coded, *self.pool, self.seen, self.numbers)
+        while True:
+            choose_pages(
+                *(self.table, self.metric, walk.k, walk.margin, walk.allowance),
+                *(*self.pool, self.pages, self.numbers, self.best, wanted, sizes),
+            )
+            if not sizes.any():
+                return self._results()
+            walk.deadline.check("walking on pages")
+            self.rounds += sizes > 0
+            asked = np.arange(walk.beam) < sizes[:, None]
+            distinct, at = np.unique(wanted[asked], return_inverse=True)
+            with hold(self._by_part(distinct)) as held:
+                addresses[asked] = np.concatenate(held.addresses)[at]
+                take_pages(
+                    *(*self.coded, self.metric, dtype_code, walk.k, self.queries, self.norms),
+                    *(wanted, addresses, sizes, *self.pool, self.seen, self.numbers),
+                    *(self.best, self.found, self.raw, self.squares),
+                )
+
+    def _by_part(self, pages: NDArray[np.int64]) -> list[tuple[StoredPages, NDArray[np.int64]]]:
+        """Pages, ascending and counted over all parts, as each part counts them."""
+        bases = self.table[:, kernel.PAGE_BASE]
+        parts = np.split(pages, np.searchsorted(pages, bases[1:]))
+        return [
+            (part.pages, some - base)
+            for part, base, some in zip(self.parts, bases, parts, strict=True)
+        ]
+
+    def _results(self) -> list[PageWalked]:
+        bases = 8 * self.table[:, graph_walk.BASE]
+        shifts = np.array([part.first for part in self.parts], np.int64) - bases
+        found = []
+        for query, numbers in enumerate(self.numbers.tolist()):
+            size = numbers[kernel.FOUND]
+            places = self.found[query, :size]
+            places = places + shifts[np.searchsorted(bases, places, side="right") - 1]
+            found.append(
+                PageWalked(
+                    places=places,
+                    raw=self.raw[query, :size],
+                    squares=self.squares[query, :size],
+                    rounds=int(self.rounds[query]),
+                    nodes_expanded=numbers[kernel.EXPANDED],
+                    codes_scanned=numbers[kernel.SCANNED],
+                    codes_refined=numbers[kernel.REFINED],
+                    stopped_by=_STOPPED[numbers[kernel.STATE]],
+                )
+            )
+        return found
+
+
+def _table(parts: Sequence[PagePart]) -> NDArray[np.int64]:
+    """The table of parts that the kernels read; the parts keep its memory alive."""
+    table = np.zeros((len(parts), kernel.PAGE_COLUMNS), np.int64)
+    base = page_base = 0
+    for row, part in zip(table, parts, strict=True):
+        geometry = part.pages.geometry
+        if part.codes is not None and part.factors is not None:
+            row[graph_walk.CODES] = part.codes.ctypes.data
+            row[graph_walk.FACTORS] = part.factors.ctypes.data
+            row[graph_walk.REFINE] = 0 if part.refine is None else part.refine.ctypes.data
+        row[graph_walk.MASK] = part.mask.ctypes.data
+        row[graph_walk.ENTRY_CODES] = part.entries.codes.ctypes.data
+        row[graph_walk.ENTRY_FACTORS] = part.entries.factors.ctypes.data
+        row[graph_walk.COUNT] = part.count
+        row[graph_walk.ENTRY_COUNT] = len(part.entries.slots)
+        row[graph_walk.BASE] = base
+        row[graph_walk.STEP] = SAMPLE_STEP
+        row[kernel.PER_PAGE] = geometry.per_page
+        row[kernel.NEIGHBOURS] = geometry.neighbours
+        row[kernel.LINKS_AT] = geometry.neighbours_at
+        row[kernel.BLOCKS_AT] = geometry.codes_at
+        row[kernel.ROW_BYTES] = geometry.row_bytes
+        row[kernel.PAGE_BASE] = page_base
+        base += len(part.mask)
+        page_base += geometry.pages(part.count)
+    return table
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << (least - 1).bit_length()

@@ -1,0 +1,129 @@
+"""Which of a slot's candidates become its neighbours.
+
+After RobustPrune of Vamana (DiskANN, NeurIPS 2019), with these differences:
+
+1. Distances are squared, so alpha is too.
+2. Candidates stand as differences from the slot, ``block[i] = vector - own``: the products of close
+   vectors far from the origin would lose the digits that tell them apart.
+3. Equally far candidates come by the way from the slot on, round the segment: copies of a vector
+   then link to each other in a ring, not all to the first of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numpy.typing import NDArray
+
+NONE = np.uint32(0xFFFFFFFF)
+REASSOCIATE = {"reassoc", "contract"}
+
+VECTOR = types.Array(types.float32, 1, "C", readonly=True)  # takes writable arrays too
+MATRIX = types.Array(types.float32, 2, "C", readonly=True)
+LINKS = types.Array(types.uint32, 2, "C", readonly=True)
+INDEX = types.Array(types.int64, 1, "C", readonly=True)
+
+Space = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""What distances are between: vectors [n, dim], and one more coordinate of each [n]."""
+Scratch = tuple[NDArray[Any], ...]
+"""See ``make_scratch``."""
+
+
+@njit(nogil=True, cache=True)
+def make_scratch(room: int, dim: int) -> Scratch:
+    """Room for the candidates of a slot: slots, distances, and their differences from it."""
+    return (
+        np.empty(room, np.int64),
+        np.empty(room, np.float32),
+        np.empty((room, dim + 1), np.float32),
+        np.empty(room, np.float32),
+    )
+
+
+@njit(nogil=True, cache=True, fastmath=REASSOCIATE)
+def squared_gap(space: Space, slot: int, other: int) -> Any:
+    """The squared distance of two slots."""
+    vectors, extra = space
+    x, y = vectors[slot], vectors[other]
+    total = np.float32(0.0)
+    for j in range(x.shape[0]):
+        gap = y[j] - x[j]
+        total += gap * gap
+    gap = extra[other] - extra[slot]
+    return total + gap * gap
+
+
+@njit(nogil=True, cache=True, fastmath=REASSOCIATE)
+def _take_differences(
+    space: Space, slot: int, slots: NDArray[np.int64], block: NDArray[np.float32], out: Any
+) -> None:
+    """block[i] = slots[i] - slot; out[i] = its squared length."""
+    vectors, extra = space
+    own = vectors[slot]
+    dim = own.shape[0]
+    for i in range(slots.shape[0]):
+        row, other = block[i], vectors[slots[i]]
+        total = np.float32(0.0)
+        for j in range(dim):
+            gap = other[j] - own[j]
+            row[j] = gap
+            total += gap * gap
+        gap = extra[slots[i]] - extra[slot]
+        row[dim] = gap
+        out[i] = total + gap * gap
+
+
+@njit(nogil=True, cache=True, fastmath=REASSOCIATE)
+def _dot(x: NDArray[np.float32], y: NDArray[np.float32]) -> Any:
+    total = np.float32(0.0)
+    for j in range(x.shape[0]):
+        total += x[j] * y[j]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def sort_by_distance(
+    slots: NDArray[np.int64], gaps: NDArray[np.float32], slot: int, count: int
+) -> None:
+    """Sort candidates of ``slot`` in place: nearest first, equally near ones from the slot on."""
+    for i in range(slots.shape[0]):
+        slots[i] -= slot
+        slots[i] += count * (slots[i] < 0)
+    by_slot = np.argsort(slots)
+    order = by_slot[np.argsort(gaps[by_slot], kind="mergesort")]
+    slots[:] = slots[order]
+    gaps[:] = gaps[order]
+    for i in range(slots.shape[0]):
+        slots[i] += slot
+        slots[i] -= count * (slots[i] >= count)
+
+
+@njit(nogil=True, cache=True)
+def prune(
+    space: Space, slot: int, found: int, alpha2: Any, scratch: Scratch, out: NDArray[np.uint32]
+) -> None:
+    """Choose the neighbours of ``slot`` among ``found`` candidates, nearest first.
+
+    - ``scratch``: its first ``found`` slots and distances are the candidates: distinct, not the
+      slot itself, sorted by ``sort_by_distance``; used up
+    - ``alpha2``: a candidate v goes if alpha2 * |u - v|^2 <= |v - slot|^2 for a chosen u
+    - ``out``: [degree], filled with ``NONE``
+    """
+    slots, gaps, block, _ = scratch
+    _take_differences(space, slot, slots[:found], block, gaps)
+    kept = 0
+    out[:] = NONE
+    for i in range(found):
+        if slots[i] < 0:
+            continue
+        out[kept] = slots[i]
+        kept += 1
+        if kept == out.shape[0]:
+            return
+        for other in range(i + 1, found):
+            if slots[other] >= 0:
+                gap = gaps[i] + gaps[other] - np.float32(2.0) * _dot(block[i], block[other])
+                if alpha2 * gap <= gaps[other]:
+                    slots[other] = -1
