@@ -18,7 +18,7 @@ from .peer_env import Side, built_index, peer_version
 from .turns import COUNTED, Rows, Runner, run_in_turns
 
 BUDGETS = (0.10, 0.20, 0.30, 0.50)
-EFFORTS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+EFFORTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 COMPLEXITIES = (10, 20, 40, 80, 160, 320)
 BEAMS = (1, 2, 4, 8)
 INDEXES = ((32, 32), (64, 32), (64, 96), (64, 256))
@@ -172,7 +172,7 @@ class Ours:
             else:
                 self._side.call("close")
                 builder.call("open", folder=self.path, threads=2)
-                figures = builder.call("set_budget", budget=budget)
+                figures = builder.call("set_budget", budget=budget, queries=self._data.queries)
                 builder.call("close")
                 kind = "rebuild"
             figures["rss_peak_build"] = builder.call("memory")["rss_peak"] - bare

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TARGETS = (0.90, 0.95, 0.99)
+_LEAST = 1e-3  # has a logarithm
 _SLACK = 1e-6  # relative, of a squared distance: float32 rows on one side, float64 on the other
 
 
@@ -57,5 +58,7 @@ def best_points(points: Iterable[tuple[float, float]], *, least: bool) -> list[t
 
 
 def curve(rows: Sequence[dict[str, Any]], figure: str) -> list[tuple[float, float]]:
-    """(recall, figure) of every row that has the figure."""
-    return [(row["recall"], row[figure]) for row in rows if row.get(figure)]
+    """(recall, figure) of every row that has the figure; 0 is a little more than that."""
+    return [
+        (row["recall"], max(row[figure], _LEAST)) for row in rows if row.get(figure) is not None
+    ]

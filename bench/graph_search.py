@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from .beyond_ram import Ours, memory_since
+from .beyond_ram import EFFORTS, Ours, memory_since
 from .datasets import Prepared, prepared
 from .peer_env import Side, built_index, peer_version
 from .turns import Rows, Runner, run_in_turns
 
-EFFORTS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
 BEAMS = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 640)
 """hnswlib's ``ef``."""
 

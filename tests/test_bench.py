@@ -115,6 +115,13 @@ def test_report_holds_us_to_the_goal_of_the_level():
         assert figures[0].measured.startswith(f"{reads / 30:.2f} / ")
 
 
+def test_recall_that_only_the_peer_reaches_is_a_missed_goal():
+    theirs = [search_row("diskannpy", recall, 30.0, degree=32) for recall in (0.9, 1.0)]
+    ours = [search_row("vecdb", 0.97, 1.0, level="codes", code_bits=4)]
+    first = report_beyond([*ours, *theirs])[0]
+    assert (first.met, first.measured[:18]) == (False, "0.03 / 0.03 / -: 1")
+
+
 def test_every_suite_reports_nothing_of_nothing():
     for name in ("grouping", "graph", "beyond", "pages", "cold"):
         assert SUITES[name].report([]) == []

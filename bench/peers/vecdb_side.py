@@ -24,6 +24,7 @@ _COUNTED = (
     "vectors_scored",
 )
 _NAME = "docs"
+_REWRITE_SECONDS = 3_600
 _held: dict[str, Any] = {}
 
 
@@ -91,9 +92,20 @@ def close() -> dict[str, Any]:
     return {}
 
 
-def set_budget(budget: int | None) -> dict[str, Any]:
-    """Segments that are laid out for another level are rewritten."""
-    return metered(lambda: _held["docs"].set_memory_budget(budget))[1]
+def set_budget(budget: int | None, queries: str) -> dict[str, Any]:
+    """Returns when segments that were laid out for another level are rewritten."""
+    docs = _held["docs"]
+    query = np.load(queries, mmap_mode="r")[0]
+
+    def work() -> None:
+        docs.set_memory_budget(budget)
+        until = time.monotonic() + _REWRITE_SECONDS
+        while docs.explain(query, mode="graph").degraded:
+            if time.monotonic() > until:
+                raise TimeoutError(f"segments were not rewritten within {_REWRITE_SECONDS} s")
+            time.sleep(0.1)
+
+    return metered(work)[1]
 
 
 def search(

@@ -271,7 +271,7 @@ class CollectionInfo:
     - ``code_bits``, ``page_bytes``: as in the schema; ``page_bytes`` is None where it follows from
       ``dim`` and ``dtype``
     - ``memory_budget``: bytes, or None for no bound; ``level``, ``level_reason``: what it keeps in
-      memory, and why; "" until something asks for the vectors
+      memory, and why; "" where a segment cannot be read
     - ``segments``: how many it has; ``tail``: records in none of them yet
     - ``sealing``: what is done to segments now, such as "sealing 40 %"; "" for nothing
     """

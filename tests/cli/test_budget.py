@@ -72,16 +72,17 @@ def test_budget_is_set_shown_and_lifted(run, docs):
 
 def test_level_and_why_are_told(run, docs):
     run("collection", "seal", "docs", *docs.options)
-    run("search", "docs", "--id", 3, *docs.options)
     result = run("collection", "budget", "docs", "64MiB", *docs.options)
     assert result.err.startswith(
         "docs keeps to 67.1 MB, at level all: the budget of 67108864 bytes holds everything"
     )
 
 
-def test_level_that_is_not_known_yet_is_said_to_be():
+def test_level_that_cannot_be_told_is_said_to_be():
     info = SimpleNamespace(name="docs", memory_budget=MIB, level="", level_reason="")
-    assert budget_text(info) == ("docs keeps to 1.0 MB; its level is chosen by the first search")
+    assert budget_text(info) == (
+        "docs keeps to 1.0 MB; a segment cannot be read (vecdb check tells more)"
+    )
 
 
 def test_budget_of_an_unknown_collection_is_not_found(run, place):

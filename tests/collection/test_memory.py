@@ -102,7 +102,10 @@ def test_document_shows_what_the_formula_gives():
         predicted = predict_memory(
             CollectionSchema(dim=int(dim)), 1_000_000, int(tail.replace(",", "") or 0)
         )
-        order = ("codes", "refine", "vectors", "ids", "origins", "norms", "masks", "tail")
+        order = (
+            *("codes", "refine", "graph", "entries", "vectors", "ids"),
+            *("origins", "norms", "masks", "tail"),
+        )
         sizes = [predicted[part] for part in order]
         assert figures.split(" | ") == [f"{size / 1e6:.1f}" for size in [*sizes, sum(sizes)]]
 

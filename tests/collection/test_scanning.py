@@ -293,6 +293,8 @@ def test_auto_is_exact_up_to_a_number_of_matching_records(filled, monkeypatch):
     assert [choose_path("auto", *one) for one in few] == ["exact"] * 3
     many = [(EXACT_RECORDS + 1, 16_384), (EXACT_NUMBERS // 8 + 1, 8)]
     assert [choose_path("auto", *one) for one in many] == ["scan"] * 2
+    assert choose_path("auto", *many[0], walkable=True) == "graph"
+    assert choose_path("auto", *few[0], walkable=True) == "exact"
     assert [choose_path(mode, count, 8) for mode in ("exact", "scan") for count in (1, 10**9)] == [
         "exact",
         "exact",

@@ -307,7 +307,7 @@ def test_seal_whose_files_cannot_be_written_leaves_nothing(
 
     fill(50)
     with monkeypatch.context() as patched:
-        patched.setattr("vecdb.storage.segment_files.sync_directory", fail)
+        patched.setattr("vecdb.storage.segment_writer.sync_directory", fail)
         with pytest.raises((StorageError, vecdb.errors.LimitExceeded)) as caught:
             docs.seal()
     assert caught.value.reason == ("DISK_FULL" if kind == "no room" else "SEGMENT_FAILED")

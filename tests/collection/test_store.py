@@ -134,7 +134,8 @@ def test_tail_that_a_late_reader_made_goes_with_the_next(db, docs):
         dropped = threading.Thread(target=lambda: db.delete_collection("docs"))
         dropped.start()
         dropped.join()
-        assert store._live_in(view.transaction, view.row).at(view.transaction, view.state).live == 1
+        live = store._live_in(view.transaction, view.row)
+        assert live.at(view.transaction, view.row, view.state).live == 1
     assert snapshots_of(db) == 1
     other = db.create_collection("other", dim=4)
     assert len(other.search(ONE[0])) == 0

@@ -9,7 +9,8 @@ from vecdb.testing.faults import flip_bit
 
 
 @pytest.fixture
-def stored(tmp_path, rng):
+def stored(tmp_path):
+    rng = np.random.default_rng(0)
     path = tmp_path / "arrays"
     arrays = {
         "small": rng.integers(0, 9, 5).astype(np.uint32),

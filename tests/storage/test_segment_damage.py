@@ -93,7 +93,7 @@ def test_other_json_that_is_whole_is_found(written):
 
 def test_json_of_a_newer_version_is_refused_as_such(written):
     path = written.folder / "segment.json"
-    text = path.read_bytes().replace(b'"version": 1\n}', b'"version": 2\n}')
+    text = path.read_bytes().replace(b'"version": 1\n}', b'"version": 3\n}')
     path.write_bytes(text)
     with pytest.raises(UnsupportedFormat):
         read_info(written.root, written.uuid, crc32c(text))

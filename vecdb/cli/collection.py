@@ -36,7 +36,7 @@ ALIAS_COLUMNS = (Column("alias"), Column("collection"))
 
 @click.group(cls=Group)
 def collection() -> None:
-    """Create, list, describe, seal and delete collections; keep them to a memory budget."""
+    """Create, list, describe, limit, seal and delete collections."""
 
 
 @collection.command(cls=Command)
@@ -127,7 +127,11 @@ def list_(target: Target, console: Console) -> None:
 @with_target
 @with_console
 def describe(name: str, target: Target, console: Console) -> None:
-    """Show the collection NAME (or an alias): its schema, its size, what is in memory and why."""
+    """Show the collection NAME (or an alias): its schema, its size.
+
+    The level tells what its memory budget keeps in memory: all; graph+codes, but no vectors;
+    codes; or only the entries into the graph. `vecdb collection stats` tells how many bytes.
+    """
     with target.reading() as database:
         info = database.collection(name).describe()
     console.facts(facts_of(info), KINDS)
@@ -154,10 +158,11 @@ def stats(name: str, target: Target, console: Console) -> None:
 @with_target
 @with_console
 def budget(name: str, size: int, target: Target, console: Console) -> None:
-    """Keep the sealed records of the collection NAME in SIZE bytes of memory, such as 2GiB.
+    """Keep the collection NAME to SIZE bytes of memory, such as 2GiB.
 
-    At least 1MiB; none lifts the bound. Segments whose pages are laid out for another size are
-    rewritten: by a server in the background, in a directory before this returns.
+    That is its sealed records; at least 1MiB, and none lifts the bound. Segments whose pages are
+    laid out for another size are rewritten: by a server in the background, in a directory before
+    this returns, which seals the tail too.
     """
     with target.writing() as database:
         found = database.collection(name)
@@ -269,7 +274,7 @@ def budget_text(info: Any) -> str:
     else:
         kept = f"{info.name} keeps to {size_text(info.memory_budget)}"
     if not info.level:
-        return f"{kept}; its level is chosen by the first search"
+        return f"{kept}; a segment cannot be read (vecdb check tells more)"
     return f"{kept}, at level {info.level}: {info.level_reason}"
 
 

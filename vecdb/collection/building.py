@@ -83,7 +83,7 @@ class Build:
         graph = self._link(coded, order)
         with SegmentWriter(self.root, uuid.uuid4()) as writer:
             shape = self._write_pages(writer, order, coded, graph)
-            self.progress(0.9)
+            self.progress(0.95)
             writer.write_codes(coded.codes, coded.factors, coded.refine, encoder.mean)
             if graph is not None:
                 writer.write_graph(graph.links)

@@ -53,7 +53,7 @@ def predict_memory(
         "codes": blocks * LANES * code if codes else 0,
         "refine": sealed * 8 * quantizer.refine_words if codes else 0,
         "graph": 4 * degree * sealed if links else 0,
-        "entries": -(-entries // LANES) * LANES * (code + 8),
+        "entries": -(-entries // LANES) * LANES * code + 8 * entries,
         "vectors": sealed * schema.row_bytes if vectors else 0,
         "ids": sealed * 8 + int(sealed * (text_bytes or 0.0)),
         "origins": sealed * ORIGIN_BYTES,

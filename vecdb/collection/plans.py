@@ -66,6 +66,7 @@ def plan_seal(
             return SealResult(records=0, segments=len(snapshot.segments))
         _check_room(store, row, len(slots), spare_bytes)
         places = snapshot.tail_base + slots
+        residence = residence_of(store, view)
         columns = read_fields(view.transaction, row, snapshot.ids_of(places))
     state = view.state
     background = make_background(snapshot, row.number)  # while there is most room
@@ -86,7 +87,7 @@ def plan_seal(
         boundary=boundary,
         through=through,
         taken=(),
-        segment=store.segments.load_built(view.row, written, others, residence_of(store, view)),
+        segment=store.segments.load_built(view.row, written, others, residence),
         background=background,
     )
 
@@ -110,6 +111,7 @@ def plan_compaction(
         if not taken:
             return SealResult(records=0, segments=len(snapshot.segments))
         places = np.concatenate(snapshot.live_places(taken))
+        residence = residence_of(store, view)
         _check_room(store, row, len(places), spare_bytes)
         columns = read_fields(view.transaction, row, snapshot.ids_of(places))
     background = make_background(snapshot, row.number)
@@ -124,7 +126,7 @@ def plan_compaction(
             columns=columns,
             layout=_layout(view.row, others, places, snapshot),
         ).run()
-        built = store.segments.load_built(view.row, written, others, residence_of(store, view))
+        built = store.segments.load_built(view.row, written, others, residence)
     return Swap(
         row=row,
         seen=view.state,

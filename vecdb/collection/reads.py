@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..deadline import Deadline
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, StorageError
 from ..filters import EVERYTHING, parse_filter
 from ..results import CollectionInfo, Records
 from ..storage import format
 from ..storage.catalogue import CollectionRow, State, scan_aliases
-from ..storage.manifest import scan_segments
+from ..storage.manifest import SegmentRow, scan_segments
 from ..storage.records import Ids, get_records, id_keys, id_kind, ids_of_keys
 from ..storage.transaction import Transaction
 from .batch import check_ids
 from .cleaning import dead_rows
 from .filtering import make_test, scan_matching
-from .levels import Plan
+from .levels import Plan, add_sizes, choose_level, sizes_of
 from .memory import measure_memory
 from .store import Store, View
 from .writes import check_id_kind
@@ -86,7 +86,8 @@ def describe(
     store: Store, transaction: Transaction, row: CollectionRow, state: State
 ) -> CollectionInfo:
     aliases = tuple(alias for alias, target in scan_aliases(transaction) if target == row.name)
-    plan = _plan(store, row)
+    segments = scan_segments(transaction, row.number)
+    plan = _plan(store, row, segments)
     return CollectionInfo(
         name=row.name,
         dim=row.schema.dim,
@@ -102,7 +103,7 @@ def describe(
         memory_budget=row.schema.memory_budget,
         level="" if plan is None else plan.level,
         level_reason="" if plan is None else plan.why,
-        segments=len(scan_segments(transaction, row.number)),
+        segments=len(segments),
         tail=state.count - state.sealed,
         sealing=_sealing(store, row),
     )
@@ -133,10 +134,14 @@ def stats(
     }
 
 
-def _plan(store: Store, row: CollectionRow) -> Plan | None:
-    """The level that the segments are at; None: nothing has asked for them yet."""
-    live = store.live_of(row)
-    return None if live is None or live.loaded is None else live.residence.plan
+def _plan(store: Store, row: CollectionRow, segments: Sequence[SegmentRow]) -> Plan | None:
+    """The level that the budget gives these segments; None: one of them cannot be read."""
+    try:
+        infos = [store.segments.info(one) for one in segments]
+    except StorageError:  # a search says so, and `vecdb check`
+        return None
+    sizes = [sizes_of(info) for info in infos if info is not None]
+    return choose_level(row.schema.memory_budget, add_sizes(sizes)) if None not in infos else None
 
 
 def _sealing(store: Store, row: CollectionRow) -> str:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 OpenReader = Callable[["PageFile", int], "PageReader"]
 """The reader of the database; the file is what it is tried on, with pages of so many bytes."""
 
+LOOKED_AT = ("nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined", "vectors_scored")
+"""Of a tally: what is no reading."""
+
 _RESIZED_BYTES = 1024 * 1024  # a cache is not made smaller or larger for less
 
 
@@ -98,10 +101,18 @@ class Residence:
         with cache.hold(wanted) as held:
             counts = {one.name: getattr(held.counts, one.name) for one in fields(held.counts)}
             counts["io_rounds"] = int(held.counts.read_calls > 0)
-            for one in (self.totals, tally):
-                if one is not None:
-                    one.add(**counts)
+            self.count(tally, **counts)
             yield held
+
+    def count(self, tally: Tally | None, **read: int) -> None:
+        """Add what was read to the totals, and to what one search has read."""
+        for one in (self.totals, tally):
+            if one is not None:
+                one.add(**read)
+
+    def end(self, tally: Tally) -> None:
+        """A search has ended: what it looked at joins the totals, as what it read has."""
+        self.totals.add(**{name: getattr(tally, name) for name in LOOKED_AT})
 
     def _make_cache(self, source: PageSource) -> PageCache:
         reader = self._open_reader(source.file, source.page_bytes)

@@ -60,16 +60,13 @@ DEFAULT = Effort(widenings=1)
 BY_BOUND = Effort(widenings=KEPT_MAX, bound=True)
 
 
-def choose_path(mode: str, lookup: Lookup, effort: Effort) -> str:
-    """ "exact", "scan" or "graph"."""
+def choose_path(mode: str, matching: int, dim: int, *, walkable: bool = False) -> str:
+    """ "exact", "scan" or "graph"; ``walkable``: a walk would find what is wanted."""
     if mode != "auto":
         return mode
-    matching, dim = lookup.matching, lookup.snapshot.tail.schema.dim
     if matching <= EXACT_RECORDS or matching * dim <= EXACT_NUMBERS:
         return "exact"
-    if effort.bound or effort.hamming or not has_graph(lookup.snapshot):
-        return "scan"
-    return "graph" if matching >= GRAPH_SHARE * lookup.snapshot.live else "scan"
+    return "graph" if walkable else "scan"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +104,13 @@ class Lookup:
             alone=len(self.queries) == 1,
         )
 
+    def path(self, mode: str, effort: Effort) -> str:
+        """How to look, where ``mode`` leaves it open."""
+        dim, matching = self.snapshot.tail.schema.dim, self.matching
+        broad = matching >= GRAPH_SHARE * self.snapshot.live and not effort.bound
+        walkable = broad and not effort.hamming and has_graph(self.snapshot)
+        return choose_path(mode, matching, dim, walkable=walkable)
+
     def graph(self, effort: Effort) -> list[Nearest]:
         """The ``k`` best by a walk; by the codes of all where it finds fewer than match."""
         found = search_graph(self, effort.factor, effort.walk_sigmas)
@@ -115,6 +119,7 @@ class Lookup:
     def exact(self, queries: NDArray[np.float32]) -> list[Nearest]:
         """The ``k`` best of all matching vectors."""
         snapshot, store = self.snapshot, self.store
+        self.tally.add(vectors_scored=self.matching * len(queries))
         return search_rows(
             snapshot.runs(self.origins, self.tally),
             queries,
@@ -167,12 +172,18 @@ class Lookup:
             pool=store.pool,
             threads=store.threads,
         )
-        return shortlist(runs, snapshot.tail.encoder.quantizer, queries, scan)
+        lists = shortlist(runs, snapshot.tail.encoder.quantizer, queries, scan)
+        self.tally.add(
+            codes_scanned=self.matching * len(lists),
+            codes_refined=sum(one.refined for one in lists),
+        )
+        return lists
 
     def _score(self, queries: NDArray[np.float32], lists: list[Shortlist]) -> list[Nearest]:
         if not lists:
             return []
         snapshot, store = self.snapshot, self.store
+        self.tally.add(vectors_scored=sum(len(one.places) for one in lists))
         return score_candidates(
             snapshot.runs(tally=self.tally),
             queries,

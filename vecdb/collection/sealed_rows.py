@@ -100,7 +100,10 @@ class PagedRows:
     def part(self, start: int, stop: int) -> Rows:
         vectors = self.pages.read_rows(start, stop)
         if self.tally is not None:
-            self.tally.add(vectors_scored=stop - start)
+            geometry = self.pages.geometry
+            pages = geometry.pages(stop) - start // geometry.per_page
+            read = {"pages_read": pages, "bytes_read": pages * geometry.page_bytes}
+            self.segment.residence.count(self.tally, **read, read_calls=1, io_rounds=1)
         return Rows(
             first=self.first + start,
             vectors=vectors,

@@ -24,7 +24,7 @@ from ..storage.records import Ids, id_keys
 from . import columns
 from .arguments import check_flag, check_number
 from .levels import add_sizes, choose_level
-from .scanning import BOUND, BY_BOUND, DEFAULT, Effort, Lookup, choose_path
+from .scanning import BOUND, BY_BOUND, DEFAULT, Effort, Lookup
 from .snapshot import Snapshot
 from .store import Store, View
 from .vectors import as_matrix, check_finite, check_not_zero, to_dtype
@@ -185,7 +185,7 @@ def _lookup(
 
 def _run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
     """The path that was taken, and what was found."""
-    path = choose_path(request.mode, lookup, request.effort)
+    path = lookup.path(request.mode, request.effort)
     try:
         if path == "exact":
             return path, lookup.exact(request.queries)
@@ -197,6 +197,9 @@ def _run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
         raise
     finally:
         lookup.snapshot.release()
+        live = lookup.store.live_of(request.row)
+        if live is not None:
+            live.residence.end(lookup.tally)
 
 
 def _answers(

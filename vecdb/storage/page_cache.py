@@ -222,9 +222,9 @@ class PageCache:
     def _enter(self, asked: _Asked) -> None:
         """Let others find what has been read and verified."""
         with self._lock:
+            table, keys, limit = self._table, self._keys, self._limit
             frames_of.enter_frames(
-                *(self._table, self._keys, self._limit),
-                *(asked.files, asked.pages, asked.frames, asked.missing),
+                table, keys, limit, asked.files, asked.pages, asked.frames, asked.missing
             )
 
     def _unpin(self, asked: _Asked) -> None:
