@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import google_crc32c
@@ -311,6 +312,19 @@ def test_close_waits_for_those_who_hold(open_cache, source):
         hold(cache, source, [0])
     cache.close()
     cache.drop(source)
+
+
+@pytest.mark.parametrize("frames", [0, 4])
+def test_pages_are_not_shared_with_a_forked_child(frames, open_cache, source):
+    cache = open_cache(frames)
+    with cache.hold([(source, np.arange(4))]) as held:
+        child = os.fork()
+        if child == 0:
+            for address in held.addresses[0]:
+                bytes_at(int(address), PAGE)[:] = 0
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert source.holds(held.addresses[0], np.arange(4))
 
 
 @pytest.mark.parametrize("frames", [0, 9, 60])

@@ -110,6 +110,7 @@ class Store:
         self.environment.close()
         self.pool.shutdown(wait=True)
         with self._lock:
+            self._live.clear()  # at once, whoever may keep the database itself
             reader, self._reader = self._reader, None
         if reader is not None:
             reader.close()

@@ -1,44 +1,56 @@
 """From vectors in slot order to the graph of a segment.
 
-Candidates come from the leaves of the tree, as in PiPNN; they are pruned, offered back and pruned
-again, as in Vamana (DiskANN, NeurIPS 2019), with these differences:
+Candidates come from the leaves of the tree, by matrix products (as in PiPNN); they are pruned,
+offered back and pruned again, then replaced by what a walk from them finds (as in Vamana of
+DiskANN, NeurIPS 2019), with these differences:
 
-1. Leaves do not overlap; each looks into the leaves nearest to it instead.
-2. No walk, no random start: every pass is over ranges of slots that do not see each other, so the
+1. Leaves do not overlap: each looks into the leaves nearest to it instead. That costs little, since
+   a product of two leaves costs a tenth of as many distances of slots here and there.
+2. The start is not random but good, so one walk a slot does, from its own links on; Vamana walks
+   twice from a medoid. Long links are not needed: a search has an entry point every 64 slots.
+3. A pass reads one graph and writes the next, by ranges of slots that do not see each other: the
    graph is the same for any number of threads.
-3. Entry points are many, and every slot can be reached from them: the last pass sees to it.
+4. alpha is small. Of 1.0 to 1.2 the least distances a query came with 1.0 to 1.05; longer lists
+   filled with near slots cost more than they find.
+5. Every slot can be reached from the entry points: the last pass sees to it.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.distance import dot_block
 from ..kernels.graph_build import (
     accept_offers,
-    attach,
     count_offers,
-    link_leaves,
-    merge_pages,
+    find_near_leaves,
+    link_run,
     place_offers,
-    spread,
 )
+from ..kernels.graph_reach import UNREACHED, attach_next, merge_pages, spread
+from ..kernels.graph_refine import refine_links
 from .share import share
+
+Item = TypeVar("Item")
 
 NONE = 0xFFFFFFFF
 """Fills the end of a list of links."""
-NEAR_LEAVES = 16
-CANDIDATES = 48
+ALPHA = 1.05
+NEAR_LEAVES = 64
+CANDIDATES = 48  # of a slot, from the leaves
+WIDTH = 64  # of the walk of a slot
 
-_STEP_PRODUCTS = 400_000_000  # multiplications in some 10 ms
+_FIRST_ALPHA = 1.0  # of the graph that is walked on
+_LEAF = 128  # slots that are looked up together
+_STEP_PRODUCTS = 800_000_000  # of numbers, in some 20 ms
 _STEP_LINKS = 1_000_000  # links followed in some 10 ms
-_SCRATCH_BYTES = 8 * 1024 * 1024
 
 
 def build_graph(
@@ -48,205 +60,254 @@ def build_graph(
     *,
     metric: str,
     degree: int = 32,
-    alpha: float = 1.2,
+    alpha: float = ALPHA,
     threads: int,
     pool: Executor | None,
     progress: Callable[[int, int], None],
     check: Callable[[], None],
 ) -> NDArray[np.uint32]:
-    """links: [n, degree], of each slot its neighbours, the end filled with ``NONE``.
+    """links: [n, degree], of each slot its neighbours, nearest first, then ``NONE``.
 
     - ``vectors``: [n, dim], n > 0, C-contiguous, in slot order, finite; of unit length (or zero)
       for cosine
     - ``leaves``: slots of leaf l of the tree are [leaves[l], leaves[l + 1])
-    - ``roots``: slots from which all others can be reached
-    - ``progress``: called with the work done, and all of it
-    - ``check``: called now and then, from any of the threads; what it raises ends the work
+    - ``roots``: at least one slot; from them all others can be reached
+    - ``degree``: 1 .. 32, the most neighbours
+    - ``progress``: called with the work done, and all of it, by one thread at a time
+    - ``check``: called now and then, by any thread; what it raises ends the work
 
     Beside the vectors it needs ``graph_build_bytes``.
     """
     count = len(vectors)
-    links = np.full((count, degree), NONE, np.uint32)
-    extra = _extra_coordinate(vectors, metric)
+    assert count > 0, "a graph needs a slot"
+    assert len(roots) > 0, "a graph needs a root"
     build = _Build(
         vectors=vectors,
-        extra=extra,
-        leaves=leaves,
-        links=links,
-        alpha2=float(np.float32(alpha * alpha)),
+        extra=_extra_coordinate(vectors, metric),
+        degree=degree,
         pool=pool,
         threads=threads,
-        told=_Tell(progress, 3 * count),
+        tell=_Tell(progress, 5 * count),
         check=check,
     )
-    build.link_leaves()
-    build.link_back()
-    build.connect(roots)
+    links = build.link_leaves(leaves)
+    build.link_back(links, _FIRST_ALPHA)
+    links = build.refine(links, alpha)
+    build.link_back(links, alpha)
+    build.connect(links, roots)
     return links
 
 
-def graph_build_bytes(rows: int, dim: int, degree: int = 32, threads: int = 2) -> int:
-    """The most memory that ``build_graph`` takes beside its vectors."""
-    return rows * (8 * degree + 24) + threads * _SCRATCH_BYTES
+def graph_build_bytes(rows: int, dim: int, degree: int = 32, *, threads: int = 2) -> int:
+    """The most memory that ``build_graph`` takes beside its vectors, the result included.
+
+    It is two graphs, a few numbers a slot, the centroids, and what the threads work with. Leaves
+    are taken to hold 32 slots or more on average.
+    """
+    near = (rows // 32 + 1) * (4 * (dim + 1) + 4 * NEAR_LEAVES + 64)
+    scratch = 4 * (dim + 1) * (32 + 2 * _LEAF + 64) + 32 * (rows // 32) + 1024 * 1024
+    return rows * (8 * degree + 32) + near + max(1, threads) * scratch
 
 
 class _Tell:
-    """Progress that only rises."""
+    """Progress that only rises, whichever thread made it."""
 
     def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
+        self._progress, self._total = progress, total
+        self._lock = threading.Lock()
+        self._done = 0  # Guarded by self._lock
 
     def add(self, rows: int) -> None:
-        self._done = min(self._done + rows, self._total)
-        self._progress(self._done, self._total)
+        with self._lock:
+            self._done += rows
+            self._progress(self._done, self._total)
 
 
 def _extra_coordinate(vectors: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
-    """One more coordinate of each vector: under dot what makes all of them equally long."""
+    """One more coordinate of each vector: under dot, what makes all of them equally long.
+
+    Then the nearest vectors of a query, whose own is 0, are those of the highest products.
+    """
     if metric != "dot":
         return np.zeros(len(vectors), np.float32)
     squares = _squares(vectors)
     with np.errstate(all="ignore"):
-        return np.sqrt(squares.max() - squares)
+        extra = np.sqrt(squares.max() - squares)
+    return np.where(np.isfinite(extra), extra, np.float32(0.0))
 
 
 def _squares(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    squares = np.empty(len(vectors), np.float32)
-    step = max(1, 2**20 // vectors.shape[1])
-    with np.errstate(all="ignore"):
-        for start in range(0, len(vectors), step):
-            part = vectors[start : start + step]
-            np.einsum("ij,ij->i", part, part, out=squares[start : start + step])
-    return squares
+    with np.errstate(all="ignore"):  # past float32: such slots are connected all the same
+        return np.einsum("ij,ij->i", vectors, vectors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Build:
-    """The passes; ``links`` is what they work on."""
+    """The passes. ``extra`` is one more coordinate of each vector."""
 
     vectors: NDArray[np.float32]
     extra: NDArray[np.float32]
-    leaves: NDArray[np.int64]
-    links: NDArray[np.uint32]
-    alpha2: float
+    degree: int
     pool: Executor | None
     threads: int
-    told: _Tell
+    tell: _Tell
     check: Callable[[], None]
 
-    def link_leaves(self) -> None:
-        """Each slot to the nearest in the leaves around its own."""
-        near = self._near_leaves()
-        squares = _squares(self.vectors) + self.extra * self.extra
+    def link_leaves(self, leaves: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Each slot to some of the nearest in the leaves around its own."""
+        near = self._near_leaves(leaves)
+        half_squares = np.float32(0.5) * (_squares(self.vectors) + self.extra * self.extra)
+        links = self._no_links()
+        alpha2 = _FIRST_ALPHA**2
+        looked = min(_LEAF, max(1, _STEP_PRODUCTS // (_LEAF * NEAR_LEAVES * self._dim)))
 
-        def work(begin: int, end: int) -> None:
-            link_leaves(
-                self.vectors,
-                self.extra,
-                squares,
-                self.leaves,
-                near,
-                begin,
-                end,
-                CANDIDATES,
-                self.alpha2,
-                self.links,
-            )
+        def work(run: tuple[int, int, int]) -> None:
+            leaf, first, last = run
+            around = near[leaf]
+            ground = (self.vectors, self.extra, half_squares, leaves)
+            link_run(*ground, around, first, last, CANDIDATES, alpha2, links)
+            self.tell.add(last - first)
 
-        self._each(len(self.leaves) - 1, 4, work, self.leaves)
+        self._each(_runs(leaves, looked), work)
+        return links
 
-    def link_back(self) -> None:
+    def link_back(self, links: NDArray[np.uint32], alpha: float) -> None:
         """Each slot to those that link to it."""
-        count = len(self.links)
-        ends = np.zeros(count, np.int64)
-        for begin, end in self._parts(count, _STEP_LINKS // self.links.shape[1]):
-            count_offers(self.links, begin, end, ends)
-        np.cumsum(ends, out=ends)
-        offers = np.empty(ends[-1], np.uint32)
-        ends[1:] = ends[:-1]
-        ends[0] = 0
-        for begin, end in self._parts(count, _STEP_LINKS // self.links.shape[1]):
-            place_offers(self.links, begin, end, ends, offers)
+        ends, offers = self._offers(links)
 
-        def work(begin: int, end: int) -> None:
-            accept_offers(
-                self.vectors, self.extra, ends, offers, begin, end, self.alpha2, self.links
-            )
+        def work(begin: int) -> None:
+            end = min(begin + step, len(links))
+            ground = (self.vectors, self.extra, ends, offers)
+            accept_offers(*ground, begin, end, alpha * alpha, links)
+            self.tell.add(end - begin)
 
-        self._each(count, 512, work)
+        step = self._step()
+        self._each(range(0, len(links), step), work)
 
-    def connect(self, roots: NDArray[np.int64]) -> None:
+    def refine(self, links: NDArray[np.uint32], alpha: float) -> NDArray[np.uint32]:
+        """Each slot to some of the nearest that a walk finds."""
+        better = self._no_links()
+
+        def work(begin: int) -> None:
+            end = min(begin + step, len(links))
+            ground = (self.vectors, self.extra, links)
+            refine_links(*ground, begin, end, WIDTH, alpha * alpha, better)
+            self.tell.add(end - begin)
+
+        step = self._step()
+        self._each(range(0, len(links), step), work)
+        return better
+
+    def connect(self, links: NDArray[np.uint32], roots: NDArray[np.int64]) -> None:
         """See to it that every slot is reached from the roots."""
-        count = len(self.links)
-        parents = np.full(count, -2, np.int32)
-        queue = np.empty(count, np.int64)
-        parents[roots] = -1
-        queue[: len(roots)] = roots
-        head, tail, slot = 0, len(roots), 0
-        most = _STEP_LINKS // self.links.shape[1]
-        while True:
-            while head < tail:
-                self.check()
-                reached = spread(self.links, head, tail, most, parents, queue)
-                head, tail = min(head + most, tail), reached
-            if tail == count:
-                break
-            slot += int(np.argmax(parents[slot:] == -2))
-            assert attach(self.links, parents, slot), "no root, or no link to spare"
-            queue[tail] = slot
-            tail += 1
-        self.told.add(count)
+        reach = _Reach(links, roots, self.check)
+        slot = 0
+        while not reach.all_reached():
+            slot = attach_next(links, reach.parents, slot)
+            reach.follow(slot)
+        self.tell.add(len(links))
 
-    def _near_leaves(self) -> NDArray[np.int32]:
-        """[leaves, some]: the leaves nearest to each by centroid, itself first."""
-        count = len(self.leaves) - 1
-        centroids = np.empty((count, self.vectors.shape[1] + 1), np.float32)
+    @property
+    def _dim(self) -> int:
+        return self.vectors.shape[1]
+
+    def _step(self) -> int:
+        """Slots that take some 20 ms."""
+        return max(4, 20_000 // (60 + self._dim // 4))
+
+    def _no_links(self) -> NDArray[np.uint32]:
+        return np.full((len(self.vectors), self.degree), NONE, np.uint32)
+
+    def _near_leaves(self, leaves: NDArray[np.int64]) -> NDArray[np.int32]:
+        """[leaves, some]: the leaves nearest to each, itself first."""
+        count = len(leaves) - 1
+        centroids = np.empty((count, self._dim + 1), np.float32)
         for leaf in range(count):
-            part = slice(self.leaves[leaf], self.leaves[leaf + 1])
-            centroids[leaf, :-1] = self.vectors[part].mean(axis=0, dtype=np.float64)
-            centroids[leaf, -1] = self.extra[part].mean(dtype=np.float64)
-        half = _squares(centroids) / 2
-        wanted = min(NEAR_LEAVES, count)
-        near = np.empty((count, wanted), np.int32)
-        step = 64
-        products = np.empty((step, count), np.float32)
-        asked = np.zeros((step, centroids.shape[1]), np.float32)
-        for start in range(0, count, step):
             self.check()
-            stop = min(start + step, count)
-            asked[: stop - start] = centroids[start:stop]
-            dot_block(asked, centroids, products)
-            gaps = half - products[: stop - start]
-            gaps[np.arange(stop - start), np.arange(start, stop)] = -np.inf
-            near[start:stop] = np.argsort(gaps, axis=1, kind="stable")[:, :wanted]
+            slots = slice(leaves[leaf], leaves[leaf + 1])
+            centroids[leaf, :-1] = self.vectors[slots].mean(axis=0)
+            centroids[leaf, -1] = self.extra[slots].mean()
+        half_squares = np.float32(0.5) * _squares(centroids)
+        near = np.empty((count, min(NEAR_LEAVES, count)), np.int32)
+        step = max(4, _STEP_PRODUCTS // (count * (self._dim + 50)) // 4 * 4)
+
+        def work(begin: int) -> None:
+            end = min(begin + step, count)
+            find_near_leaves(centroids, half_squares, begin, end, near)
+
+        self._each(range(0, count, step), work)
         return near
 
-    def _parts(self, count: int, step: int) -> Iterator[tuple[int, int]]:
+    def _offers(self, links: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """Who links to a slot, for one slot after the other, and where those of each end."""
+        count = len(links)
+        step = max(1, _STEP_LINKS // self.degree)
+        ends = np.zeros(count, np.int64)
         for begin in range(0, count, step):
             self.check()
-            yield begin, min(begin + step, count)
+            count_offers(links, begin, min(begin + step, count), ends)
+        total = int(ends.sum())
+        ends[1:] = np.cumsum(ends[:-1])
+        ends[0] = 0
+        offers = np.empty(total, np.uint32)
+        for begin in range(0, count, step):
+            self.check()
+            place_offers(links, begin, min(begin + step, count), ends, offers)
+        return ends, offers
 
-    def _each(
-        self,
-        count: int,
-        step: int,
-        work: Callable[[int, int], None],
-        rows: NDArray[np.int64] | None = None,
-    ) -> None:
-        """Call ``work`` on all ranges of ``step``; ``rows`` is how many rows come before each."""
+    def _each(self, items: Iterable[Item], work: Callable[[Item], None]) -> None:
+        """Call ``work`` on all items, on a few threads."""
 
-        def some(parts: deque[int]) -> None:
+        def some(left: deque[Item]) -> None:
             while True:
                 self.check()
                 try:
-                    begin = parts.popleft()
+                    item = left.popleft()
                 except IndexError:
                     return
-                end = min(begin + step, count)
-                work(begin, end)
-                self.told.add(end - begin if rows is None else int(rows[end] - rows[begin]))
+                work(item)
 
-        share(range(0, count, step), some, self.pool, self.threads)
+        share(items, some, self.pool, self.threads)
+
+
+class _Reach:
+    """Which slots are reached from some roots; it grows by ``follow``."""
+
+    def __init__(
+        self, links: NDArray[np.uint32], roots: NDArray[np.int64], check: Callable[[], None]
+    ) -> None:
+        roots = np.unique(roots)
+        self._links, self._check = links, check
+        self._queue = np.empty(len(links), np.int64)
+        self._queue[: len(roots)] = roots
+        self._tail = len(roots)
+        self.parents = np.full(len(links), UNREACHED, np.int32)
+        self.parents[roots] = -1
+        self._spread(0)
+
+    def all_reached(self) -> bool:
+        return self._tail == len(self._queue)
+
+    def follow(self, slot: int) -> None:
+        """Go on from a slot that has just been made reachable."""
+        self._queue[self._tail] = slot
+        self._tail += 1
+        self._spread(self._tail - 1)
+
+    def _spread(self, head: int) -> None:
+        most = max(1, _STEP_LINKS // self._links.shape[1])
+        while head < self._tail:
+            self._check()
+            tail = spread(self._links, head, self._tail, most, self.parents, self._queue)
+            head, self._tail = min(head + most, self._tail), tail
+
+
+def _runs(leaves: NDArray[np.int64], most: int) -> Iterator[tuple[int, int, int]]:
+    """(leaf, first, last) of runs of at most so many slots that lie in one leaf."""
+    for leaf in range(len(leaves) - 1):
+        start, stop = int(leaves[leaf]), int(leaves[leaf + 1])
+        for first in range(start, stop, most):
+            yield leaf, first, min(first + most, stop)
 
 
 def merge_links(links: NDArray[np.uint32], per_page: int, degree: int) -> NDArray[np.uint32]:
@@ -270,21 +331,23 @@ def graph_faults(
     step = max(1, _STEP_LINKS // degree)
     for start in range(0, count, step):
         faults += _list_faults(links, start, min(start + step, count))
-    return faults or _reach_faults(links, roots)
+    if faults:
+        return faults
+    parents = _Reach(links, roots, lambda: None).parents
+    missed = np.flatnonzero(parents == UNREACHED)
+    return [f"slot {slot}: no way to it from the entry points" for slot in missed]
 
 
 def _list_faults(links: NDArray[np.uint32], start: int, stop: int) -> list[str]:
-    """Wrong links of slots [start, stop)."""
+    """What is wrong with the lists of slots [start, stop)."""
     part = links[start:stop]
     empty = part == NONE
-    count = len(links)
-    slots = np.arange(start, stop, dtype=np.uint32)[:, None]
     ordered = np.sort(part, axis=1)
     twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != NONE)
     kinds = {
-        "a link to no slot of the segment": (part >= count) & ~empty,
-        "a link to itself": part == slots,
-        "a link twice": twice,
+        "a link to a slot that there is not": (part >= len(links)) & ~empty,
+        "a link to itself": part == np.arange(start, stop, dtype=np.uint32)[:, None],
+        "the same link twice": twice,
         "a link behind the end of its list": empty[:, :-1] & ~empty[:, 1:],
     }
     return [
@@ -292,16 +355,3 @@ def _list_faults(links: NDArray[np.uint32], start: int, stop: int) -> list[str]:
         for what, wrong in kinds.items()
         for row in np.flatnonzero(wrong.any(axis=1))
     ]
-
-
-def _reach_faults(links: NDArray[np.uint32], roots: NDArray[np.int64]) -> list[str]:
-    count = len(links)
-    parents = np.full(count, -2, np.int32)
-    queue = np.empty(count, np.int64)
-    parents[roots] = -1
-    queue[: len(roots)] = roots
-    tail = spread(links, 0, len(roots), len(roots), parents, queue)
-    head = len(roots)
-    while head < tail:
-        head, tail = tail, spread(links, head, tail, tail - head, parents, queue)
-    return [f"slot {slot}: no way to it from the roots" for slot in np.flatnonzero(parents == -2)]

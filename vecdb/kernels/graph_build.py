@@ -1,8 +1,8 @@
 """The graph of a segment, a range of slots at a time.
 
 Each call writes rows of its own range only and reads nothing that another call writes, so the graph
-is the same however the ranges fall to threads. Products are by ``dot_block``: numpy's may change
-their bits with the number of threads that the library takes.
+is the same however the ranges fall to threads. Products are by ``dot_block``: as fast as numpy's,
+whose bits may change with the number of threads that the library takes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,20 @@ from .graph_prune import (
     LINKS,
     MATRIX,
     NONE,
+    SLOTS,
     VECTOR,
+    Scratch,
+    Space,
     make_scratch,
     prune,
     sort_by_distance,
     squared_gap,
 )
 
-NEAR = types.Array(types.int32, 2, "C", readonly=True)
-OFFERS_MAX = 128  # of the slots that offer a link to one: more are cut to the nearest
+OFFERS_MAX = 128  # of the slots that link to one: of more, the nearest are considered
+
+_LEAVES = types.Array(types.int32, 1, "C", readonly=True)
+_FIRST_ROOM = 3  # times m: how much gathers before the m nearest are found among it
 
 # ----------------------------------------------------------------------------------- the nearest m
 
@@ -58,30 +63,89 @@ def _keep_nearest(values: Any, slots: Any, count: int, m: int) -> Any:
     return values[m - 1]
 
 
+@njit(
+    types.void(MATRIX, VECTOR, types.int64, types.int64, types.int32[:, ::1]),
+    nogil=True,
+    cache=True,
+)
+def find_near_leaves(
+    centroids: NDArray[np.float32],
+    half_squares: NDArray[np.float32],
+    begin: int,
+    end: int,
+    near: NDArray[np.int32],
+) -> None:
+    """near[l], for leaves [begin, end): the leaves nearest by centroid; leaf l itself first."""
+    count, dim = centroids.shape
+    wanted = near.shape[1]
+    asked = np.zeros((4, dim), np.float32)
+    products = np.empty((4, count), np.float32)
+    leaves = np.empty(count, np.int64)
+    gaps = np.empty(count, np.float32)
+    for start in range(begin, end, 4):
+        stop = min(start + 4, end)
+        asked[: stop - start] = centroids[start:stop]
+        dot_block(asked, centroids, products)
+        for leaf in range(start, stop):
+            for other in range(count):
+                leaves[other] = other
+                gaps[other] = half_squares[other] - products[leaf - start, other]
+            gaps[leaf] = -np.inf
+            _keep_nearest(gaps, leaves, count, wanted)
+            sort_by_distance(leaves[:wanted], gaps[:wanted], leaf, count)
+            for place in range(wanted):
+                near[leaf, place] = leaves[place]
+
+
+# ------------------------------------------------------------------------------- links from leaves
+
+
 @njit(nogil=True, cache=True)
-def _gather_near(
-    products: NDArray[np.float32],
-    squares: NDArray[np.float32],
-    bounds: tuple[int, int, int],
+def _measure_run(
+    space: Space,
+    half_squares: NDArray[np.float32],
+    own: NDArray[np.float32],
+    first: int,
+    start: int,
+    stop: int,
+    table: NDArray[np.float32],
+) -> None:
+    """table[i, j] = half the squared distance of slots first + i and start + j, but for a constant.
+
+    ``own`` holds the vectors from ``first`` on, and zeros up to a multiple of four.
+    """
+    vectors, extra = space
+    dot_block(own, vectors[start:stop], table)
+    for i in range(table.shape[0]):
+        more = extra[first + i] if first + i < extra.shape[0] else np.float32(0.0)
+        if more != 0.0:
+            for j in range(stop - start):
+                table[i, j] += more * extra[start + j]
+        for j in range(stop - start):
+            table[i, j] = half_squares[start + j] - table[i, j]
+
+
+@njit(nogil=True, cache=True)
+def _gather(
+    table: NDArray[np.float32],
+    first: int,
+    start: int,
     values: NDArray[np.float32],
     slots: NDArray[np.int64],
     state: tuple[NDArray[np.int64], NDArray[np.float32]],
     m: int,
 ) -> None:
-    """Of each slot of a leaf, gather what of another run of slots may be among its nearest.
+    """Of each slot from ``first`` on, gather what of a run may be among its ``m`` nearest.
 
-    - ``products``: [slots of the leaf, slots of the run]
-    - ``bounds``: the leaf's first slot, first and last slot of the run
-    - ``state``: how many each has gathered, and the value that the next must be below
+    - ``table``: see ``_measure_run``
+    - ``state``: how many each has gathered, and what the next must be below
     """
     counts, limits = state
-    first, start, stop = bounds
     room = values.shape[1]
-    half = np.float32(0.5)
     for i in range(counts.shape[0]):
         count, limit = counts[i], limits[i]
-        for j in range(stop - start):
-            value = half * squares[start + j] - products[i, j]
+        for j in range(table.shape[1]):
+            value = table[i, j]
             if value < limit and start + j != first + i:
                 values[i, count], slots[i, count] = value, start + j
                 count += 1
@@ -91,83 +155,81 @@ def _gather_near(
         counts[i], limits[i] = count, limit
 
 
+@njit(nogil=True, cache=True)
+def _choose(
+    space: Space,
+    slot: int,
+    values: NDArray[np.float32],
+    slots: NDArray[np.int64],
+    m: int,
+    alpha2: Any,
+    scratch: Scratch,
+    out: NDArray[np.uint32],
+) -> None:
+    """Choose the links of a slot among the ``m`` nearest that it has gathered."""
+    found = values.shape[0]
+    if found > m:
+        _keep_nearest(values, slots, found, m)
+        found = m
+    for j in range(found):
+        scratch[0][j] = slots[j]
+        scratch[1][j] = squared_gap(space, slot, slots[j])
+    sort_by_distance(scratch[0][:found], scratch[1][:found], slot, space[1].shape[0])
+    prune(space, slot, found, alpha2, scratch, out)
+
+
 @njit(
     types.void(
-        MATRIX,
-        VECTOR,
-        VECTOR,
-        INDEX,
-        NEAR,
-        types.int64,
-        types.int64,
-        types.int64,
-        types.float32,
+        *(MATRIX, VECTOR, VECTOR, INDEX, _LEAVES),
+        *(types.int64, types.int64, types.int64, types.float32),
         types.uint32[:, ::1],
     ),
     nogil=True,
     cache=True,
 )
-def link_leaves(
+def link_run(
     vectors: NDArray[np.float32],
     extra: NDArray[np.float32],
-    squares: NDArray[np.float32],
+    half_squares: NDArray[np.float32],
     leaves: NDArray[np.int64],
     near: NDArray[np.int32],
-    begin: int,
-    end: int,
+    first: int,
+    last: int,
     m: int,
     alpha2: float,
     links: NDArray[np.uint32],
 ) -> None:
-    """Link each slot of leaves ``begin`` to ``end`` to some of its m nearest in the leaves around.
+    """Link each of the slots [first, last) to some of its m nearest in the leaves ``near``.
 
-    - ``extra``: [n], one more coordinate; ``squares``: [n], squared lengths with it
+    - ``extra``: [n], one more coordinate; ``half_squares``: [n], of squared lengths with it
     - ``leaves``: slots of leaf l are [leaves[l], leaves[l + 1])
-    - ``near``: [leaves, some], the leaves to look in, nearest first; -1 for none
     """
     space = (vectors, extra)
-    count, dim = vectors.shape
+    count, dim = last - first, vectors.shape[1]
     longest = 0
-    for leaf in range(leaves.shape[0] - 1):
+    for leaf in near:
         longest = max(longest, leaves[leaf + 1] - leaves[leaf])
-    own = np.zeros(((longest + 3) // 4 * 4, dim), np.float32)
+    own = np.zeros(((count + 3) // 4 * 4, dim), np.float32)
+    own[:count] = vectors[first:last]
     products = np.empty(own.shape[0] * longest, np.float32)
-    values = np.empty((longest, 3 * m), np.float32)
-    slots = np.empty((longest, 3 * m), np.int64)
-    counts = np.empty(longest, np.int64)
-    limits = np.empty(longest, np.float32)
-    scratch = make_scratch(3 * m, dim)
-    for leaf in range(begin, end):
-        first, size = leaves[leaf], leaves[leaf + 1] - leaves[leaf]
-        padded = (size + 3) // 4 * 4
-        own[:size] = vectors[first : first + size]
-        counts[:] = 0
-        limits[:] = np.inf
-        state = (counts[:size], limits[:size])
-        for place in range(near.shape[1]):
-            other = near[leaf, place]
-            if other < 0:
-                break
-            start, stop = leaves[other], leaves[other + 1]
-            table = products[: padded * (stop - start)].reshape((padded, stop - start))
-            dot_block(own[:padded], vectors[start:stop], table)
-            for i in range(size):
-                for j in range(stop - start):
-                    table[i, j] += extra[first + i] * extra[start + j]
-            _gather_near(table, squares, (first, start, stop), values, slots, state, m)
-        for i in range(size):
-            found = counts[i]
-            if found > m:
-                _keep_nearest(values[i], slots[i], found, m)
-                found = m
-            for j in range(found):
-                scratch[0][j] = slots[i, j]
-                scratch[1][j] = squared_gap(space, first + i, slots[i, j])
-            sort_by_distance(scratch[0][:found], scratch[1][:found], first + i, count)
-            prune(space, first + i, found, alpha2, scratch, links[first + i])
+    values = np.empty((count, _FIRST_ROOM * m), np.float32)
+    slots = np.empty((count, _FIRST_ROOM * m), np.int64)
+    counts = np.zeros(count, np.int64)
+    limits = np.full(count, np.inf, np.float32)
+    for leaf in near:
+        start, stop = leaves[leaf], leaves[leaf + 1]
+        size = own.shape[0] * (stop - start)
+        table = products[:size].reshape((own.shape[0], stop - start))
+        _measure_run(space, half_squares, own, first, start, stop, table)
+        _gather(table, first, start, values, slots, (counts, limits), m)
+    scratch = make_scratch(m, dim)
+    for i in range(count):
+        found = counts[i]
+        out = links[first + i]
+        _choose(space, first + i, values[i, :found], slots[i, :found], m, alpha2, scratch, out)
 
 
-# ----------------------------------------------------------------------------------- links back
+# -------------------------------------------------------------------------------------- links back
 
 
 @njit(types.void(LINKS, types.int64, types.int64, types.int64[::1]), nogil=True, cache=True)
@@ -204,15 +266,29 @@ def place_offers(
             places[v] += 1
 
 
+@njit(nogil=True, cache=True)
+def _join_offers(space: Space, slot: int, offers: Any, own: int, scratch: Scratch) -> int:
+    """Put the offers behind the ``own`` candidates, each once; how many there are then."""
+    slots, gaps, _ = scratch
+    found = own
+    for i in range(offers.shape[0]):
+        other = np.int64(offers[i])
+        known = False
+        for j in range(own):
+            known |= slots[j] == other
+        if known:
+            continue
+        slots[found], gaps[found] = other, squared_gap(space, slot, other)
+        found += 1
+        if found == slots.shape[0]:
+            _keep_nearest(gaps[own:], slots[own:], found - own, OFFERS_MAX)
+            found = own + OFFERS_MAX
+    return found
+
+
 @njit(
     types.void(
-        MATRIX,
-        VECTOR,
-        INDEX,
-        types.Array(types.uint32, 1, "C", readonly=True),
-        types.int64,
-        types.int64,
-        types.float32,
+        *(MATRIX, VECTOR, INDEX, SLOTS, types.int64, types.int64, types.float32),
         types.uint32[:, ::1],
     ),
     nogil=True,
@@ -228,7 +304,7 @@ def accept_offers(
     alpha2: float,
     links: NDArray[np.uint32],
 ) -> None:
-    """Let slots [begin, end) link back to those that link to them, pruning what does not fit.
+    """Let slots [begin, end) link back to those that link to them, pruning where they do not fit.
 
     - ``offers``: those of slot v end before ``ends[v]``
     """
@@ -236,29 +312,15 @@ def accept_offers(
     count, dim = vectors.shape
     degree = links.shape[1]
     scratch = make_scratch(degree + 2 * OFFERS_MAX, dim)
-    slots, gaps = scratch[0], scratch[1]
+    slots, gaps, _ = scratch
     for v in range(begin, end):
-        found = 0
-        for i in range(degree):
-            if links[v, i] == NONE:
-                break
-            slots[found] = links[v, i]
-            gaps[found] = squared_gap(space, v, slots[found])
-            found += 1
-        own = found
-        for i in range(ends[v - 1] if v > 0 else 0, ends[v]):
-            u = np.int64(offers[i])
-            known = False
-            for j in range(own):
-                known |= slots[j] == u
-            if known:
-                continue
-            slots[found] = u
-            gaps[found] = squared_gap(space, v, u)
-            found += 1
-            if found == slots.shape[0]:
-                _keep_nearest(gaps[own:], slots[own:], found - own, OFFERS_MAX)
-                found = own + OFFERS_MAX
+        own = 0
+        while own < degree and links[v, own] != NONE:
+            slots[own] = links[v, own]
+            gaps[own] = squared_gap(space, v, slots[own])
+            own += 1
+        start = ends[v - 1] if v > 0 else 0
+        found = _join_offers(space, v, offers[start : ends[v]], own, scratch)
         if found == own:
             continue
         sort_by_distance(slots[:found], gaps[:found], v, count)
@@ -267,116 +329,3 @@ def accept_offers(
         else:
             for i in range(found):
                 links[v, i] = slots[i]
-
-
-# ------------------------------------------------------------------------------- what is reachable
-
-
-@njit(
-    types.int64(LINKS, types.int64, types.int64, types.int64, types.int32[::1], types.int64[::1]),
-    nogil=True,
-    cache=True,
-)
-def spread(
-    links: NDArray[np.uint32],
-    head: int,
-    tail: int,
-    most: int,
-    parents: NDArray[np.int32],
-    queue: NDArray[np.int64],
-) -> int:
-    """Follow the links of slots ``queue[head:tail]``, at most ``most`` of them; the new tail.
-
-    - ``parents``: -2 where not reached; a slot that is reached now gets its parent
-    """
-    for place in range(head, min(head + most, tail)):
-        u = queue[place]
-        for i in range(links.shape[1]):
-            v = links[u, i]
-            if v == NONE:
-                break
-            if parents[v] == -2:
-                parents[v] = u
-                queue[tail] = v
-                tail += 1
-    return tail
-
-
-@njit(nogil=True, cache=True)
-def _give_link(links: Any, parents: Any, giver: int, to: int) -> bool:
-    """Link ``giver`` to a slot, in place of the longest link that no slot is reached by."""
-    degree = links.shape[1]
-    for i in range(degree):
-        if links[giver, i] == NONE:
-            links[giver, i] = to
-            return True
-    for i in range(degree - 1, -1, -1):
-        if parents[links[giver, i]] != giver:
-            for j in range(i, degree - 1):
-                links[giver, j] = links[giver, j + 1]
-            links[giver, degree - 1] = to
-            return True
-    return False
-
-
-@njit(types.boolean(types.uint32[:, ::1], types.int32[::1], types.int64), nogil=True, cache=True)
-def attach(links: NDArray[np.uint32], parents: NDArray[np.int32], slot: int) -> bool:
-    """Make a slot reachable from one that is: of its neighbours, else of the slots around it.
-
-    Links by which slots are reached stay. They make a forest, and what is reached by a link but
-    leads to no other slot has a link to spare: so there is a giver, if anything is reached.
-    """
-    for i in range(links.shape[1]):
-        giver = links[slot, i]
-        if giver == NONE:
-            break
-        if parents[giver] != -2 and _give_link(links, parents, giver, slot):
-            parents[slot] = giver
-            return True
-    for step in range(1, links.shape[0]):
-        for giver in (slot - step, slot + step):
-            if (
-                0 <= giver < links.shape[0]
-                and parents[giver] != -2
-                and _give_link(links, parents, giver, slot)
-            ):
-                parents[slot] = giver
-                return True
-    return False
-
-
-# ----------------------------------------------------------------------------------- merged lists
-
-
-@njit(
-    types.void(LINKS, types.int64, types.int64, types.int64, types.uint32[:, ::1]),
-    nogil=True,
-    cache=True,
-)
-def merge_pages(
-    links: NDArray[np.uint32], per_page: int, begin: int, end: int, out: NDArray[np.uint32]
-) -> None:
-    """out[p], for pages [begin, end): the links of its members by rank, without members, once each."""
-    count, degree = links.shape
-    wanted = out.shape[1]
-    size = 64
-    while size < 4 * wanted:
-        size *= 2
-    table = np.empty(size, np.uint32)
-    for page in range(begin, end):
-        first, stop = page * per_page, min((page + 1) * per_page, count)
-        out[page] = NONE
-        table[:] = NONE
-        found = 0
-        for rank in range(degree):
-            for slot in range(first, stop):
-                v = links[slot, rank]
-                if v == NONE or first <= v < stop or found == wanted:
-                    continue
-                place = (np.int64(v) * 0x9E3779B1) & (size - 1)
-                while table[place] != NONE and table[place] != v:
-                    place = (place + 1) & (size - 1)
-                if table[place] == NONE:
-                    table[place] = v
-                    out[page, found] = v
-                    found += 1

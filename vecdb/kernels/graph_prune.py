@@ -24,6 +24,7 @@ VECTOR = types.Array(types.float32, 1, "C", readonly=True)  # takes writable arr
 MATRIX = types.Array(types.float32, 2, "C", readonly=True)
 LINKS = types.Array(types.uint32, 2, "C", readonly=True)
 INDEX = types.Array(types.int64, 1, "C", readonly=True)
+SLOTS = types.Array(types.uint32, 1, "C", readonly=True)
 
 Space = tuple[NDArray[np.float32], NDArray[np.float32]]
 """What distances are between: vectors [n, dim], and one more coordinate of each [n]."""
@@ -38,7 +39,6 @@ def make_scratch(room: int, dim: int) -> Scratch:
         np.empty(room, np.int64),
         np.empty(room, np.float32),
         np.empty((room, dim + 1), np.float32),
-        np.empty(room, np.float32),
     )
 
 
@@ -87,17 +87,22 @@ def _dot(x: NDArray[np.float32], y: NDArray[np.float32]) -> Any:
 def sort_by_distance(
     slots: NDArray[np.int64], gaps: NDArray[np.float32], slot: int, count: int
 ) -> None:
-    """Sort candidates of ``slot`` in place: nearest first, equally near ones from the slot on."""
-    for i in range(slots.shape[0]):
-        slots[i] -= slot
-        slots[i] += count * (slots[i] < 0)
-    by_slot = np.argsort(slots)
-    order = by_slot[np.argsort(gaps[by_slot], kind="mergesort")]
-    slots[:] = slots[order]
-    gaps[:] = gaps[order]
-    for i in range(slots.shape[0]):
-        slots[i] += slot
-        slots[i] -= count * (slots[i] >= count)
+    """Sort candidates of ``slot`` in place: nearest first, equally near ones from the slot on.
+
+    ``count`` is that of all slots. They are few, or nearly sorted: insertion is the fastest way.
+    """
+    for i in range(1, slots.shape[0]):
+        other, gap = slots[i], gaps[i]
+        way = other - slot if other > slot else other - slot + count
+        place = i
+        while place > 0 and gaps[place - 1] >= gap:
+            before = slots[place - 1]
+            if gaps[place - 1] == gap:
+                if (before - slot if before > slot else before - slot + count) < way:
+                    break
+            slots[place], gaps[place] = before, gaps[place - 1]
+            place -= 1
+        slots[place], gaps[place] = other, gap
 
 
 @njit(nogil=True, cache=True)
@@ -111,7 +116,7 @@ def prune(
     - ``alpha2``: a candidate v goes if alpha2 * |u - v|^2 <= |v - slot|^2 for a chosen u
     - ``out``: [degree], filled with ``NONE``
     """
-    slots, gaps, block, _ = scratch
+    slots, gaps, block = scratch
     _take_differences(space, slot, slots[:found], block, gaps)
     kept = 0
     out[:] = NONE

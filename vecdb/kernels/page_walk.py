@@ -122,6 +122,7 @@ def _estimate_some(
     blocks = (count + 7) // 8
     codes, fac = codes_at(table[r, CODES], blocks, words), factors_at(table[r, FACTORS], blocks)
     if bits > 1:
+        e[: slots.shape[0]] = 0.0  # what it is handed must be a number
         refine = rows_at(table[r, REFINE], count, (bits - 1) * words + 1)
         refine_candidates(
             codes, fac, refine, bits, padded, slots, e, planes8[r],

@@ -175,8 +175,14 @@ class PageCache:
             yield Held(addresses=addresses, counts=counts)
             del memory
         finally:
-            if asked.counted:
-                self._unpin(asked)
+            interrupt = None
+            while asked.counted:
+                try:
+                    self._unpin(asked)
+                except KeyboardInterrupt as error:  # frames would stay held, and close() wait
+                    interrupt = error
+            if interrupt is not None:
+                raise interrupt
 
     def drop(self, source: PageSource) -> None:
         """Forget the pages of a source that nobody will ask for again."""
@@ -229,6 +235,7 @@ class PageCache:
 
     def _unpin(self, asked: _Asked) -> None:
         with self._lock:
+            asked.counted = False
             self._holders -= 1
             frames_of.unpin_frames(self._pins, asked.frames)
             if len(self._pins) > self._limit:

@@ -1,8 +1,11 @@
 """What reads pages: io_uring, threads, or a memory map. ``page_reader`` chooses and finishes.
 
-Time and processor time of a batch, as multiples of io_uring's (reads past the page cache, two busy
-cores), for 8 and for 32 pages of 4 KiB: threads 1.2 and 1.6, 1.4 and 2.3; one thread, page after
-page, 2.0 and 1.6, 2.9 and 3.2. A ``ThreadPoolExecutor`` took 1.5 and 1.6 times what threads do.
+Time and processor time of a batch as multiples of io_uring's, past the page cache, on two busy
+cores, for 8 and for 32 pages of 4 KiB:
+
+- threads: 1.5 to 1.9 and 2.2 to 3.1; 1.4 to 1.6 and 3.2
+- one thread, page after page: 2.1 and 1.7; 3.1 and 3.4
+- a ``ThreadPoolExecutor`` of 8: 1.8 and 3.1; 1.5 and 3.2, so the threads have a queue of their own
 """
 
 from __future__ import annotations
