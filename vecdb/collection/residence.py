@@ -121,6 +121,11 @@ class Residence:
                 self._cache = PageCache(self._cache_bytes(), source.page_bytes, reader)
             return self._cache
 
+    def close(self) -> None:
+        """Give the cache's memory back once no search holds a page."""
+        if self._cache is not None:
+            self._cache.close()
+
     def drop(self, source: PageSource) -> None:
         """Its segment is gone: nobody asks for these pages again."""
         if self._cache is not None:

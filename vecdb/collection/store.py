@@ -109,9 +109,11 @@ class Store:
             self.writer.close()
         self.environment.close()
         self.pool.shutdown(wait=True)
-        with self._lock:
-            self._live.clear()  # at once, whoever may keep the database itself
+        with self._lock:  # at once, whoever may keep the database itself
+            lives, self._live = list(self._live.values()), {}
             reader, self._reader = self._reader, None
+        for live in lives:
+            live.residence.close()
         if reader is not None:
             reader.close()
 

@@ -138,7 +138,8 @@ def _extra_coordinate(vectors: NDArray[np.float32], metric: str) -> NDArray[np.f
 
 def _squares(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     with np.errstate(all="ignore"):  # past float32: such slots are connected all the same
-        return np.einsum("ij,ij->i", vectors, vectors)
+        squares: NDArray[np.float32] = np.einsum("ij,ij->i", vectors, vectors)
+    return squares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +210,7 @@ class _Build:
 
     @property
     def _dim(self) -> int:
-        return self.vectors.shape[1]
+        return int(self.vectors.shape[1])
 
     def _step(self) -> int:
         """Slots that take some 20 ms."""

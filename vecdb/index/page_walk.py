@@ -40,7 +40,8 @@ Hold = Callable[[Sequence[tuple[StoredPages, NDArray[np.int64]]]], AbstractConte
 """Has pages in memory while its context lasts; ``PageCache.hold``."""
 
 BEAM, MARGIN, ALLOWANCE = 4, 1.1, 16
-_TOGETHER = 32  # queries whose pages are read together
+_TOGETHER = 16  # queries whose pages are read together
+_SEEN = 32 * 1024  # slots that a walk remembers to have met
 _METRICS = {"l2": kernel.L2, "cosine": kernel.COSINE, "dot": kernel.DOT}
 _STOPPED = {kernel.POOL: "pool", kernel.MARGIN: "margin", kernel.ROOM: "room"}
 
@@ -172,7 +173,8 @@ class _Group:
             np.zeros((count, width), np.uint8),
         )
         most = int(self.table[:, kernel.NEIGHBOURS].max())
-        self.seen = np.full((count, _power_of_two(min(2**16, 2 * width * most))), -1, np.int64)
+        slots = _power_of_two(min(_SEEN, width * most // 2))
+        self.seen = np.full((count, slots), -1, np.int64)
         self.pages = np.full((count, room), -1, np.int64)
         self.numbers = np.zeros((count, kernel.NUMBERS), np.int64)
         self.best = np.empty((count, walk.k), np.float64)

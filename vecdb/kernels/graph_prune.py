@@ -6,7 +6,8 @@ After RobustPrune of Vamana (DiskANN, NeurIPS 2019), with these differences:
 2. Candidates stand as differences from the slot, ``block[i] = vector - own``: the products of close
    vectors far from the origin would lose the digits that tell them apart.
 3. Equally far candidates come by the way from the slot on, round the segment: copies of a vector
-   then link to each other in a ring, not all to the first of them.
+   then link in a ring, not all to the first of them. And one that is as far from a chosen
+   neighbour as from the slot stays: else a slot that has a copy would link to nothing else.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def make_scratch(room: int, dim: int) -> Scratch:
 
 
 @njit(nogil=True, cache=True, fastmath=REASSOCIATE)
-def squared_gap(space: Space, slot: int, other: int) -> Any:
+def squared_gap(space: Space, slot: Any, other: Any) -> Any:
     """The squared distance of two slots."""
     vectors, extra = space
     x, y = vectors[slot], vectors[other]
@@ -85,7 +86,7 @@ def _dot(x: NDArray[np.float32], y: NDArray[np.float32]) -> Any:
 
 @njit(nogil=True, cache=True)
 def sort_by_distance(
-    slots: NDArray[np.int64], gaps: NDArray[np.float32], slot: int, count: int
+    slots: NDArray[np.int64], gaps: NDArray[np.float32], slot: Any, count: int
 ) -> None:
     """Sort candidates of ``slot`` in place: nearest first, equally near ones from the slot on.
 
@@ -97,9 +98,9 @@ def sort_by_distance(
         place = i
         while place > 0 and gaps[place - 1] >= gap:
             before = slots[place - 1]
-            if gaps[place - 1] == gap:
-                if (before - slot if before > slot else before - slot + count) < way:
-                    break
+            nearer = before - slot if before > slot else before - slot + count
+            if gaps[place - 1] == gap and nearer < way:
+                break
             slots[place], gaps[place] = before, gaps[place - 1]
             place -= 1
         slots[place], gaps[place] = other, gap
@@ -107,13 +108,13 @@ def sort_by_distance(
 
 @njit(nogil=True, cache=True)
 def prune(
-    space: Space, slot: int, found: int, alpha2: Any, scratch: Scratch, out: NDArray[np.uint32]
+    space: Space, slot: Any, found: int, alpha2: Any, scratch: Scratch, out: NDArray[np.uint32]
 ) -> None:
     """Choose the neighbours of ``slot`` among ``found`` candidates, nearest first.
 
     - ``scratch``: its first ``found`` slots and distances are the candidates: distinct, not the
       slot itself, sorted by ``sort_by_distance``; used up
-    - ``alpha2``: a candidate v goes if alpha2 * |u - v|^2 <= |v - slot|^2 for a chosen u
+    - ``alpha2``: a candidate v goes if alpha2 * |u - v|^2 < |v - slot|^2 for a chosen u
     - ``out``: [degree], filled with ``NONE``
     """
     slots, gaps, block = scratch
@@ -130,5 +131,5 @@ def prune(
         for other in range(i + 1, found):
             if slots[other] >= 0:
                 gap = gaps[i] + gaps[other] - np.float32(2.0) * _dot(block[i], block[other])
-                if alpha2 * gap <= gaps[other]:
+                if alpha2 * gap < gaps[other]:
                     slots[other] = -1

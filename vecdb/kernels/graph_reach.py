@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
@@ -41,7 +43,7 @@ def spread(
 
 @njit(nogil=True, cache=True)
 def _give_link(
-    links: NDArray[np.uint32], parents: NDArray[np.int32], giver: int, slot: int
+    links: NDArray[np.uint32], parents: NDArray[np.int32], giver: Any, slot: int
 ) -> bool:
     """Link ``giver`` to a slot, in place of the longest link that no slot is reached by."""
     if parents[giver] == UNREACHED:
@@ -63,7 +65,7 @@ def _give_link(
 
 
 @njit(nogil=True, cache=True)
-def _find_giver(links: NDArray[np.uint32], parents: NDArray[np.int32], slot: int) -> int:
+def _find_giver(links: NDArray[np.uint32], parents: NDArray[np.int32], slot: int) -> Any:
     """A slot that has linked to this one: one that it links to, else one near in order."""
     for i in range(links.shape[1]):
         other = links[slot, i]

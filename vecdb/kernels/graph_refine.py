@@ -17,7 +17,6 @@ from .graph_prune import (
     MATRIX,
     NONE,
     VECTOR,
-    Scratch,
     Space,
     make_scratch,
     prune,
@@ -45,10 +44,10 @@ def _see(seen: NDArray[np.uint32], slot: Any) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _insert(pool: Pool, size: int, slot: int, gap: Any) -> int:
+def _insert(pool: Pool, size: int, slot: Any, gap: Any) -> int:
     """Put a slot into the pool, which is not full or ends in a farther one; its place."""
     slots, gaps, followed = pool
-    place = min(size, slots.shape[0] - 1)
+    place: int = min(size, slots.shape[0] - 1)
     while place > 0 and gaps[place - 1] > gap:
         slots[place], gaps[place] = slots[place - 1], gaps[place - 1]
         followed[place] = followed[place - 1]
@@ -130,7 +129,7 @@ def refine_links(
     alpha2: float,
     out: NDArray[np.uint32],
 ) -> None:
-    """out[s] = links of slot s, for [begin, end), chosen among the ``width`` nearest that are found.
+    """out[s] = links of slot s, for [begin, end), chosen among the ``width`` nearest found.
 
     - ``extra``: [n], one more coordinate
     - ``links``: [n, at most 32]: of the graph to walk on

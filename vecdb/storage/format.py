@@ -154,19 +154,19 @@ PAGE = np.dtype(
         ("segment", "V16"),  # its uuid: a page of another segment is corruption, not data
         ("page", "<u8"),  # its own number, from 0: a page in another's place is corruption
         ("version", "<u2"),
-        ("layout", "u1"),  # LAYOUT_VECTORS
+        ("layout", "u1"),  # LAYOUTS
         ("dtype", "u1"),  # DTYPE_CODES
         ("dim", "<u4"),
         ("count", "<u2"),  # vectors on the page; below per_page only on the last one
         ("per_page", "<u2"),
-        ("neighbours", "<u2"),  # zero in layout 0, as are the next three
-        ("bits", "<u2"),
-        ("neighbours_at", "<u4"),
-        ("codes_at", "<u4"),
+        ("neighbours", "<u2"),  # places for them; zero in layout 0, as are the next three
+        ("bits", "<u2"),  # a dimension of their codes; zero in layout 1, as is codes_at
+        ("neighbours_at", "<u4"),  # where on the page they begin
+        ("codes_at", "<u4"),  # where the blocks of their codes begin
         ("reserved", "V8"),
     ]
 )
-"""The head of each page of ``vectors.pages``; vectors follow it in slot order, then zeros."""
+"""The head of each page of ``vectors.pages``; vectors follow it in slot order."""
 
 ARRAYS = np.dtype(
     [

@@ -18,9 +18,7 @@ from ..kernels.crc32c import page_checksums
 from .array_file import FileSum
 from .checksum import crc32c_of
 from .files import READ_BYTES, WRITE_BYTES, NewFile, StoredFile, aligned_bytes, damaged_part
-from .format import (
-    LAYOUT_CODED,
-)
+from .format import LAYOUT_CODED
 from .page_geometry import LANES, PageGeometry
 
 COVERED = 8  # the checksum is of what follows it
@@ -126,6 +124,7 @@ class PageWriter:
         self._filled = 0
 
     def _write_links(self, memory: NDArray[np.uint8], links: NDArray[np.uint32]) -> None:
+        """Neighbours of the pages in ``memory``, and their codes in layout coded."""
         self._geometry.links(memory)[...] = links
         if self._codes is None or self._fac is None or self._geometry.layout != LAYOUT_CODED:
             return

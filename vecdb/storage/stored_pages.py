@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels.addresses import bytes_at
 from ..kernels.crc32c import page_checksums
 from ..kernels.page_score import copy_rows
 from .array_file import FileSum
@@ -86,9 +85,3 @@ class StoredPages:
                 vectors[low - start : high - start] = rows[low - first : high - first]
                 page += taken
         return vectors
-
-
-def page_bytes_at(address: int, geometry: PageGeometry) -> NDArray[np.uint8]:
-    """The memory of a page."""
-    memory: NDArray[np.uint8] = bytes_at(address, geometry.page_bytes)
-    return memory
