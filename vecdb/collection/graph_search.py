@@ -21,6 +21,7 @@ from ..index.page_walk import PagePart, PageWalk, walk_pages
 from ..index.rescore import nearest_order, rescore, to_distances, to_scores
 from ..index.scan_codes import Scan
 from ..index.shortlist import rows_kept, shortlist
+from ..kernels.order import best_of_each
 from .paged_scores import Scored, score_on_disk
 from .sealed_rows import PagedRows
 from .snapshot import Snapshot
@@ -35,6 +36,7 @@ GRAPH_SHARE = 0.3
 WIDTH = 64
 _WIDTH_MAX = 8_192
 _WIDER = 4.0  # at most, where few match
+_K_TOGETHER = 64  # so many matches of all queries are chosen in one call
 _NO_PLACES = np.empty(0, np.int64)
 
 
@@ -94,7 +96,7 @@ def search_graph(lookup: Lookup, factor: float, sigmas: float) -> list[Nearest] 
     if any(len(places) < wanted for places, _ in scored):
         return None
     lookup.tally.add(vectors_scored=sum(len(places) for places, _ in scored))
-    return [_answer(lookup, places, scores) for places, scores in scored]
+    return _answers(lookup, scored)
 
 
 def _choose(lookup: Lookup, paths: Paths, width: int, sigmas: float) -> list[NDArray[np.int64]]:
@@ -188,6 +190,33 @@ def _join(some: Sequence[Scored], others: Sequence[Scored]) -> list[Scored]:
     return [
         (np.concatenate((places, more)), np.concatenate((scores, further)))
         for (places, scores), (more, further) in zip(some, others, strict=True)
+    ]
+
+
+def _answers(lookup: Lookup, scored: Sequence[Scored]) -> list[Nearest]:
+    """The best of what was scored for each query."""
+    if lookup.min_score is not None or lookup.k > _K_TOGETHER:
+        return [_answer(lookup, places, scores) for places, scores in scored]
+    places = np.concatenate([one for one, _ in scored])
+    scores = np.concatenate([one for _, one in scored])
+    edges = np.zeros(len(scored) + 1, np.int64)
+    np.cumsum([len(one) for one, _ in scored], out=edges[1:])
+    order = np.zeros((len(scored), lookup.k), np.int64)
+    sizes, tied = np.empty(len(scored), np.int64), np.empty(len(scored), np.uint8)
+    best_of_each(scores, edges, order, sizes, tied)
+    slots, best = places[order], scores[order]
+    distances = to_distances(lookup.snapshot.tail.schema.metric, best)
+    return [
+        _answer(lookup, *scored[query])
+        if tied[query]
+        else Nearest(
+            slots=slots[query, :size],
+            scores=best[query, :size],
+            distances=distances[query, :size],
+            scanned=lookup.matching,
+            candidates=len(scored[query][0]),
+        )
+        for query, size in enumerate(sizes.tolist())
     ]
 
 

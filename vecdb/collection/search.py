@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -206,23 +207,28 @@ def _answers(
     view: View, request: Request, found: Sequence[Nearest], background: Background | None
 ) -> list[Matches]:
     snapshot = _snapshot_of(view)
-    ids = [_ids_of(view, one.slots) for one in found]
+    edges = np.cumsum([0, *(len(one.slots) for one in found)]).tolist()
+    cuts = list(pairwise(edges))
+    every = _ids_of(view, np.concatenate([one.slots for one in found]))
+    ids = [every[start:stop] for start, stop in cuts]
     payloads: list[list[bytes]] | None = None
     if request.with_payload:
-        keys = [id_keys(view.row.number, some) for some in ids]
-        texts = view.transaction.get_many("payloads", list({k for some in keys for k in some}))
-        payloads = [[texts.get(key, b"") for key in some] for some in keys]
+        keys = id_keys(view.row.number, every)
+        texts = view.transaction.get_many("payloads", list(set(keys)))
+        payloads = [[texts.get(key, b"") for key in keys[start:stop]] for start, stop in cuts]
+    scores = to_dtype(np.concatenate([one.scores for one in found]), _FLOAT32)
+    distances = to_dtype(np.concatenate([one.distances for one in found]), _FLOAT32)
     return [
         Matches(
             ids=ids[place],
-            scores=to_dtype(one.scores, _FLOAT32),
-            distances=to_dtype(one.distances, _FLOAT32),
+            scores=scores[start:stop],
+            distances=distances[start:stop],
             payload_bytes=None if payloads is None else payloads[place],
             vectors=snapshot.vectors_of(one.slots) if request.with_vector else None,
             relevance=relevance(one.scores) if request.with_relevance else None,
             surprise_bits=None if background is None else surprise_bits(one.scores, background),
         )
-        for place, one in enumerate(found)
+        for place, (one, (start, stop)) in enumerate(zip(found, cuts, strict=True))
     ]
 
 

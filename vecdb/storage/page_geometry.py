@@ -140,7 +140,7 @@ def geometry(
 
     A vector that does not fit such a page by itself gets a page as large as it takes. Neighbours of
     other layouts take what vectors leave: as many vectors are on a page as leave room for 24
-    neighbours each, or one that leaves room for 32. ``words``: of a code.
+    neighbours each; one alone leaves room for 32, where codes do not take it. ``words``: of a code.
     """
     row = dim * DTYPES[dtype].itemsize
     if page_bytes is None:
@@ -153,7 +153,8 @@ def geometry(
     coded = layout == LAYOUT_CODED
     for per_page in range(_fit(page_bytes, row), 0, -1):
         neighbours = _room(page_bytes - PAGE.itemsize - _whole(per_page * row, 4), coded, words)
-        if neighbours >= (_PER_VECTOR * per_page if per_page > 1 else _PER_ONLY_VECTOR):
+        alone = per_page == 1 and not coded
+        if neighbours >= (_PER_ONLY_VECTOR if alone else _PER_VECTOR * per_page):
             neighbours = min(neighbours, _NEIGHBOURS)
             return PageGeometry(
                 dim, dtype, page_bytes, per_page, layout, neighbours, words if coded else 0
