@@ -35,6 +35,7 @@ DIM, COUNT, K = 96, 1_200, 10
 METRICS = ("cosine", "dot", "l2")
 LEVELS = ("codes", "entries")
 NO_END = 10**9
+SIZES = ((1_200, 0), (413, 1_203), (70, 5_000))
 
 
 def draw(rng, count, dtype="float32"):
@@ -214,7 +215,7 @@ def test_narrow_walk_finds_most_in_few_pages(make, walk, queries, level, metric)
         np.isin(best_of(segment, query), one.places).mean()
         for query, one in zip(queries, walked, strict=True)
     ]
-    assert np.mean(found) >= 0.95
+    assert np.mean(found) >= 0.9
     pages = segment.part.pages.geometry.pages(COUNT)
     assert np.mean([one.nodes_expanded for one in walked]) < 0.6 * pages
 
@@ -232,7 +233,7 @@ def test_masked_slots_steer_and_are_never_found(make, walk, queries, level):
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_segments_share_one_pool(make, walk, queries, level):
-    segments = [make(level), make(level, count=413, first=1_203), make(level, count=70, first=5_000)]
+    segments = [make(level, count=count, first=first) for count, first in SIZES]
     walked = walk(segments, queries)
     for one in walked:
         assert sorted(one.places) == [place for some in segments for place in some.places]

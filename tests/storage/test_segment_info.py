@@ -50,9 +50,8 @@ def test_info_comes_back_whole():
     assert SegmentInfo.from_json(INFO.to_json()) == INFO
 
 
-LINKED = replace(
-    INFO, layout=1, graph=GraphInfo(degree=32, widths=((0.9, 16), (0.99, 64), (0.9985, 768)))
-)
+WIDTHS = ((0.9, 16), (0.99, 64), (0.9985, 768))
+LINKED = replace(INFO, layout=1, graph=GraphInfo(degree=32, widths=WIDTHS, page_widths=((0.9, 3),)))
 
 
 def test_info_with_a_graph_is_of_version_2_and_comes_back_whole():
@@ -70,10 +69,10 @@ def test_info_with_a_graph_is_of_version_2_and_comes_back_whole():
         ("layout", True),
         ("graph", None),
         ("graph", []),
-        ("graph", {"degree": 0, "widths": []}),
-        ("graph", {"degree": 32, "widths": [[1.5, 3]]}),
-        ("graph", {"degree": 32, "widths": [[0.9, 0]]}),
-        ("graph", {"degree": 32, "widths": [3]}),
+        ("graph", {"degree": 0, "widths": [], "page_widths": []}),
+        ("graph", {"degree": 32, "widths": [[1.5, 3]], "page_widths": []}),
+        ("graph", {"degree": 32, "widths": [[0.9, 0]], "page_widths": []}),
+        ("graph", {"degree": 32, "widths": [3], "page_widths": []}),
         ("graph", {"degree": 32}),
     ],
 )

@@ -18,10 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..index.calibrate import measure_widths
-from ..index.entries import Entries, sample_slots
-from ..index.graph import GraphRun
-from ..index.graph_build import build_graph, graph_build_bytes, merge_links
+from ..index.graph_build import graph_build_bytes, merge_links
 from ..index.rows import as_float32
 from ..index.share import share
 from ..index.tree_build import build_tree
@@ -36,10 +33,11 @@ from ..storage.format import LAYOUT_VECTORS
 from ..storage.manifest import SegmentRow
 from ..storage.page_geometry import PageGeometry, geometry
 from ..storage.records import Ids, id_kind
-from ..storage.segment_info import ColumnInfo, GraphInfo, QuantizerInfo, SegmentInfo, TreeInfo
+from ..storage.segment_info import ColumnInfo, QuantizerInfo, SegmentInfo, TreeInfo
 from ..storage.segment_writer import SegmentWriter
 from .levels import GRAPH_DEGREE, GRAPH_SLOTS
-from .masks import full_mask
+from .linking import Coded, Graph, make_graph, measure_on_pages
+from .residence import OpenReader
 from .segment import quantizer_of
 from .snapshot import Snapshot
 
@@ -57,6 +55,7 @@ class Build:
     - ``places``: int64[n] of ``snapshot``, in any order, n > 0
     - ``sequence``: what the manifest orders segments by
     - ``layout``: of its pages, ``storage.format.LAYOUT_...``
+    - ``open_reader``: gives what reads pages
     - ``columns``: of each declared field, by name, the values in the order of ``places``
     - ``progress``: called with the share done, 0.0 to 1.0
     - ``check``: called now and then; what it raises ends the work and removes the files
@@ -68,6 +67,7 @@ class Build:
     places: NDArray[np.int64]
     sequence: int
     layout: int
+    open_reader: OpenReader
     columns: list[list[Any]]
     pool: Executor | None
     threads: int
@@ -83,10 +83,11 @@ class Build:
         graph = self._link(coded, order)
         with SegmentWriter(self.root, uuid.uuid4()) as writer:
             shape = self._write_pages(writer, order, coded, graph)
+            page_widths = self._page_widths(writer, shape, graph)
             self.progress(0.95)
             writer.write_codes(coded.codes, coded.factors, coded.refine, encoder.mean)
             if graph is not None:
-                writer.write_graph(graph.links)
+                writer.write_graph(graph.run.links)
             writer.write_tree(order.tree_arrays)
             ids = self.snapshot.ids_of(order.places)
             origins = self.snapshot.origins_of(order.places)
@@ -113,7 +114,7 @@ class Build:
                 first_origin=int(origins.min()),
                 last_origin=int(origins.max()),
                 layout=self.layout,
-                graph=None if graph is None else graph.info,
+                graph=None if graph is None else graph.info(page_widths),
             )
             info, checksum = writer.commit(info)
         self.progress(1.0)
@@ -157,7 +158,7 @@ class Build:
             tree_info=TreeInfo(leaf=LEAF_ROWS, branching=BRANCHING, seed=seed, nodes=len(tree)),
         )
 
-    def _code(self, encoder: Encoder, order: _Order) -> _Coded:
+    def _code(self, encoder: Encoder, order: _Order) -> Coded:
         """Code all rows; the error factor of the scan plane, as measured on some."""
         places = order.places
         codes, factors, refine = encoder.quantizer.empty_codes(len(places))
@@ -175,7 +176,7 @@ class Build:
         step = self._step() // 8 * 8
         share(range(0, len(places), step), work, self.pool, self.threads)
         kappa = max(KAPPA, self._measure(encoder, places))
-        return _Coded(encoder=encoder, codes=codes, factors=factors, refine=refine, kappa=kappa)
+        return Coded(encoder=encoder, codes=codes, factors=factors, refine=refine, kappa=kappa)
 
     def _measure(self, encoder: Encoder, places: NDArray[np.int64]) -> float:
         """The error factor of the scan plane, on rows from all over the segment."""
@@ -185,59 +186,44 @@ class Build:
         encoder.encode(rows, 0, codes, factors)
         return measure_kappa(encoder, rows, codes, factors)
 
-    def _link(self, coded: _Coded, order: _Order) -> _Graph | None:
+    def _link(self, coded: Coded, order: _Order) -> Graph | None:
         """The graph, and how wide walks on it have to be; None: there are few slots."""
         if order.vectors is None:
             return None
-        count = len(order.places)
-        links = build_graph(
+        span = _GRAPH_DONE - _TREE_DONE
+        return make_graph(
+            coded,
             order.vectors,
             order.leaves,
-            sample_slots(count),
-            metric=self.row.schema.metric,
-            degree=GRAPH_DEGREE,
-            threads=self.threads,
-            pool=self.pool,
-            progress=lambda done, total: self.progress(
-                _TREE_DONE + (_GRAPH_DONE - _TREE_DONE) * done / max(1, total)
-            ),
-            check=self.check,
-        )
-        run = GraphRun(
-            first=0,
-            count=count,
-            codes=coded.codes,
-            factors=coded.factors,
-            mask=full_mask(count),
-            encoder=coded.encoder,
-            kappa=coded.kappa,
-            mul_max=float(coded.factors[:, 1].max()),
-            refine=coded.refine,
-            links=links,
-            entries=Entries.of(coded.codes, coded.factors, count),
-        )
-        widths = measure_widths(
-            run,
-            coded.encoder.quantizer,
-            order.vectors,
             seed=self.row.number,
             pool=self.pool,
             threads=self.threads,
+            progress=lambda done, total: self.progress(_TREE_DONE + span * done / max(1, total)),
+            check=self.check,
         )
-        return _Graph(links=links, info=GraphInfo(degree=GRAPH_DEGREE, widths=widths))
 
     def _write_pages(
-        self, writer: SegmentWriter, order: _Order, coded: _Coded, graph: _Graph | None
+        self, writer: SegmentWriter, order: _Order, coded: Coded, graph: Graph | None
     ) -> PageGeometry:
         shape = self._shape()
         neighbours = None
         if graph is not None and shape.layout != LAYOUT_VECTORS:
-            neighbours = merge_links(graph.links, shape.per_page, shape.neighbours)
+            neighbours = merge_links(graph.run.links, shape.per_page, shape.neighbours)
         writer.start_pages(shape, len(order.places), neighbours, coded.codes, coded.factors)
         for _, vectors in self._parts(order.places):
             writer.append_vectors(vectors)
         writer.finish_pages()
         return shape
+
+    def _page_widths(
+        self, writer: SegmentWriter, shape: PageGeometry, graph: Graph | None
+    ) -> tuple[tuple[float, int], ...]:
+        """How wide walks have to be on the pages that were just written."""
+        if graph is None or shape.layout == LAYOUT_VECTORS:
+            return ()
+        pages = writer.open_pages(shape, graph.run.count)
+        reader = self.open_reader(pages.file, shape.page_bytes)
+        return measure_on_pages(graph, pages, reader, self.check)
 
     def _shape(self) -> PageGeometry:
         schema = self.row.schema
@@ -294,21 +280,6 @@ class _Order:
     leaves: NDArray[np.int64]
     tree_arrays: dict[str, NDArray[Any]]
     tree_info: TreeInfo
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Coded:
-    encoder: Encoder
-    codes: NDArray[np.uint64]
-    factors: NDArray[np.float32]
-    refine: NDArray[np.uint64] | None
-    kappa: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Graph:
-    links: NDArray[np.uint32]
-    info: GraphInfo
 
 
 def build_bytes(schema: CollectionSchema, rows: int) -> int:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..index.coded import CodedRun
 from ..index.flat import Nearest
 from ..index.graph import GraphRun, Walk, walk_graph
-from ..index.page_walk import PagePart, PageWalk, walk_pages
+from ..index.page_walk import PagePart, PageWalk, allowance_of, walk_pages
 from ..index.rescore import nearest_order, rescore, to_distances, to_scores
 from ..index.scan_codes import Scan
 from ..index.shortlist import rows_kept, shortlist
@@ -29,11 +29,8 @@ from .snapshot import Snapshot
 if TYPE_CHECKING:
     from .scanning import Lookup
 
-RECALL = 0.99
-"""What a walk of effort 1 reached among ten when the segment was sealed."""
 GRAPH_SHARE = 0.3
 """Where a smaller share of the records matches, codes are scanned instead."""
-WIDTH = 64
 _WIDTH_MAX = 8_192
 _WIDER = 4.0  # at most, where few match
 _K_TOGETHER = 64  # so many matches of all queries are chosen in one call
@@ -68,12 +65,7 @@ def has_graph(snapshot: Snapshot) -> bool:
 
 def walk_width(snapshot: Snapshot, k: int, factor: float, share: float) -> int:
     """How many nodes a walk keeps in mind, for ``k`` matches where ``share`` of all match."""
-    widths = [
-        next((width for recall, width in info.graph.widths if recall >= RECALL), WIDTH)
-        for info in (sealed.segment.info for sealed in snapshot.segments)
-        if info.graph is not None
-    ]
-    wanted = factor * max(widths, default=WIDTH) * max(1.0, k / 10) ** 0.75
+    wanted = factor * snapshot.walk_width * max(1.0, k / 10) ** 0.75
     wanted *= min(_WIDER, 1.0 / max(share, 1e-9) ** 0.5)
     return min(_WIDTH_MAX, max(k, int(np.ceil(wanted))))
 
@@ -163,6 +155,7 @@ def _walk_pages(lookup: Lookup, parts: list[PagePart], width: int) -> list[Score
     walk = PageWalk(
         k=lookup.k,
         width=width,
+        allowance=allowance_of(width),
         deadline=lookup.deadline,
         pool=lookup.store.pool,
         threads=lookup.store.threads,

@@ -146,6 +146,7 @@ def _builder(
     return partial(
         Build,
         root=store.directory,
+        open_reader=store.page_reader,
         row=row,
         pool=store.pool,
         threads=threads,

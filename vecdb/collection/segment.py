@@ -34,6 +34,8 @@ from .masks import full_mask, unpack_mask
 from .residence import Residence, Tally
 from .sealed_rows import PagedRows, SealedRows
 
+RECALL, WIDTH = 0.99, 64
+"""What a walk of effort 1 reached among ten at the seal; the width where nothing was measured."""
 _NORM_ROWS = 16_384
 _OFFSETS_MAX = 2**32
 
@@ -209,6 +211,16 @@ class Segment:
                     norms[start:stop] = row_norms(self.vectors[start:stop])
                 self._norms = norms
             return self._norms
+
+    @property
+    def walk_width(self) -> int:
+        """How wide a walk has to be to find ``RECALL``, or what came nearest; 0: no graph."""
+        graph = self.info.graph
+        if graph is None:
+            return 0
+        measured = (self.on_pages and graph.page_widths) or graph.widths
+        enough = [width for recall, width in measured if recall >= RECALL]
+        return enough[0] if enough else max((width for _, width in measured), default=WIDTH)
 
     def memory_bytes(self) -> dict[str, int]:
         """Bytes held, by part."""

@@ -104,11 +104,14 @@ class Snapshot:
 
     def coded_tail(self, origins: NDArray[np.int64] | None) -> list[CodedRun]:
         """The codes of the tail, of these records alone (None: of all)."""
-        if origins is None:
-            runs = self.tail.coded
-        else:
-            runs = self.tail.coded_where(self._in_tail(origins))
+        tail = self.tail
+        runs = tail.coded if origins is None else tail.coded_where(self._in_tail(origins))
         return [run.moved(self.tail_base) for run in runs]
+
+    @cached_property
+    def walk_width(self) -> int:
+        """How wide a walk over all graphs has to be."""
+        return max((sealed.segment.walk_width for sealed in self.segments), default=0)
 
     def at_level(self, level: str) -> Snapshot:
         """The same records, other parts of the segments in memory."""

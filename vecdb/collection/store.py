@@ -160,11 +160,11 @@ class Store:
                 gone = [n for n in self._live if get_state(transaction, n) is None]
                 for number in gone:
                     del self._live[number]
-                residence = Residence(self._page_reader)
+                residence = Residence(self.page_reader)
                 found = self._live[row.number] = LiveSnapshot(row, self.segments, residence)
             return found
 
-    def _page_reader(self, file: PageFile, page_bytes: int) -> PageReader:
+    def page_reader(self, file: PageFile, page_bytes: int) -> PageReader:
         """How pages are read here: tried on the first file that is asked for."""
         with self._lock:
             if self._reader is None:

@@ -7,14 +7,13 @@ as a record that is not in the segment yet.
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..quantize.center import normalise
-from ..quantize.planes import Quantizer
-from .graph import GraphRun, Walk, walk_graph
 
 TARGETS = (0.9, 0.95, 0.99, 0.999)
 WIDTHS = (12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
@@ -22,36 +21,35 @@ QUERIES = 200
 NEAREST = 10
 _PART_BYTES = 16 * 1024 * 1024  # of products with all queries
 
+Find = Callable[[NDArray[np.float32], int], Sequence[NDArray[np.int64]]]
+"""The slots that walks of a width find, of each query."""
 
-def measure_widths(
-    run: GraphRun,
-    quantizer: Quantizer,
-    vectors: NDArray[np.float32],
-    *,
-    seed: int,
-    sigmas: float = 1.0,
-    pool: Executor | None = None,
-    threads: int = 1,
-) -> tuple[tuple[float, int], ...]:
-    """(recall among ten, width) for each of ``TARGETS``; for one not reached, what the widest had.
 
-    - ``vectors``: [n, dim] of the run's slots, as they are coded: of length 1 under cosine
-    """
-    queries = draw_queries(run.links, vectors, quantizer.metric, seed)
-    truth = _nearest(vectors, queries, quantizer.metric)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """``queries``: float32[q, dim]; ``truth``: int64[q, at most 10], the slots nearest to each."""
+
+    queries: NDArray[np.float32]
+    truth: NDArray[np.int64]
+
+
+def draw_sample(
+    links: NDArray[np.uint32], vectors: NDArray[np.float32], metric: str, seed: int
+) -> Sample:
+    """``vectors``: [n, dim] by slot, as they are coded: of length 1 under cosine."""
+    queries = draw_queries(links, vectors, metric, seed)
+    return Sample(queries=queries, truth=_nearest(vectors, queries, metric))
+
+
+def measure_widths(sample: Sample, find: Find) -> tuple[tuple[float, int], ...]:
+    """(recall among ten, width) of each of ``TARGETS``; for one not reached, of the widest."""
     found: list[tuple[float, int]] = []
     targets = list(TARGETS)
     recall = 0.0
     for width in WIDTHS:
-        walk = Walk(
-            k=min(NEAREST, len(vectors)), width=width, sigmas=sigmas, pool=pool, threads=threads
-        )
-        walked = walk_graph([run], quantizer, queries, walk)
-        kept = [
-            np.isin(one, some.places - run.first).mean()
-            for one, some in zip(truth, walked, strict=True)
-        ]
-        recall = float(np.mean(kept))
+        slots = find(sample.queries, width)
+        pairs = zip(sample.truth, slots, strict=True)
+        recall = float(np.mean([np.isin(one, some).mean() for one, some in pairs]))
         while targets and recall >= targets[0]:
             found.append((targets.pop(0), width))
         if not targets:

@@ -6,6 +6,7 @@ Slots are in the order of the tree, so every 64th is a sample that no part of sp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from ..quantize.planes import LANES
 
 SAMPLE_STEP = 64
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 def sample_slots(count: int) -> NDArray[np.int64]:
@@ -42,8 +45,8 @@ class Entries:
         sampled[: len(slots)] = codes[slots // LANES, :, slots % LANES]
         pairs[: len(slots)] = factors[slots // LANES, :, slots % LANES]
         return cls(
-            codes=_as_blocks(sampled, blocks),
-            factors=_as_blocks(pairs, blocks),
+            codes=_as_blocks(sampled),
+            factors=_as_blocks(pairs),
             slots=slots,
         )
 
@@ -52,6 +55,6 @@ class Entries:
         return self.codes.nbytes + self.factors.nbytes + self.slots.nbytes
 
 
-def _as_blocks(rows: NDArray[np.generic], blocks: int) -> NDArray[np.generic]:
-    lanes = rows.reshape(blocks, LANES, rows.shape[1])
+def _as_blocks(rows: NDArray[Number]) -> NDArray[Number]:
+    lanes = rows.reshape(-1, LANES, rows.shape[1])
     return np.ascontiguousarray(lanes.transpose(0, 2, 1))

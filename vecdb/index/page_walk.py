@@ -101,6 +101,11 @@ class PageWalked:
     stopped_by: str
 
 
+def allowance_of(width: int) -> int:
+    """A wider walk may go further: so that recall rises with the width all the way."""
+    return max(8, width // 4)
+
+
 def walk_pages(
     parts: Sequence[PagePart],
     quantizer: Quantizer,

@@ -48,11 +48,13 @@ class GraphInfo:
     """The graph that file ``graph`` holds.
 
     - ``degree``: most neighbours of a slot
-    - ``widths``: (recall, width of the walk that reached it among ten, at seal) by recall
+    - ``widths``: (recall, width of the walk that reached it among ten, at seal) by recall, of
+      walks over links in memory; ``page_widths``: of walks on pages, where these have neighbours
     """
 
     degree: int
     widths: tuple[tuple[float, int], ...]
+    page_widths: tuple[tuple[float, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +162,9 @@ def _decode(values: dict[str, Any]) -> SegmentInfo:
     if graph is not None:
         if not isinstance(graph, dict):
             raise ValueError("the graph is no JSON object")
-        graph["widths"] = tuple((float(recall), int(width)) for recall, width in graph["widths"])
+        for name in ("widths", "page_widths"):
+            pairs = graph[name]
+            graph[name] = tuple((float(recall), int(width)) for recall, width in pairs)
         graph = _record(GraphInfo, graph)
     files = {}
     for name, pair in _take(values, "files", dict).items():
@@ -224,5 +228,6 @@ def _check(info: SegmentInfo) -> None:
 
 
 def _possible(graph: GraphInfo, count: int) -> bool:
-    widths = all(0.0 < recall <= 1.0 and 1 <= width < 2**32 for recall, width in graph.widths)
+    pairs = (*graph.widths, *graph.page_widths)
+    widths = all(0.0 < recall <= 1.0 and 1 <= width < 2**32 for recall, width in pairs)
     return 1 <= graph.degree <= 1024 and count < 2**32 - 1 and widths

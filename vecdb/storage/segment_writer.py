@@ -38,6 +38,7 @@ from .segment_files import (
 )
 from .segment_ids import encode_ids
 from .segment_info import SEGMENT_FILE, SegmentInfo
+from .stored_pages import StoredPages
 
 Array = NDArray[Any] | Chunks
 
@@ -93,6 +94,11 @@ class SegmentWriter:
     def finish_pages(self) -> None:
         with _writing(self._root):
             self._sums[PAGES_FILE] = self._started().finish()
+
+    def open_pages(self, geometry: PageGeometry, count: int) -> StoredPages:
+        """The pages, after ``finish_pages``, to be read."""
+        path = self._scratch / PAGES_FILE
+        return StoredPages(path, geometry, self.uuid, self._sums[PAGES_FILE], count)
 
     def write_codes(self, codes: Array, fac: Array, refine: Array | None, mean: Array) -> None:
         """Arrays as in ``Codes``."""
