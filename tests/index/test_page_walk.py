@@ -203,7 +203,9 @@ def test_widest_walk_scores_everything_to_the_bit(make, walk, queries, level, me
         assert (one.nodes_expanded, one.stopped_by) == (pages, "pool")
         assert -(-pages // 4) <= one.rounds <= pages
         scanned, refined = one.codes_scanned, one.codes_refined
-        assert (scanned == 0, refined == 0) == ((True, False) if level == "codes" else (False, True))
+        assert (scanned == 0, refined == 0) == (
+            (True, False) if level == "codes" else (False, True)
+        )
 
 
 @pytest.mark.parametrize("level", LEVELS)

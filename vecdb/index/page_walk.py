@@ -2,13 +2,14 @@
 
 After PageANN (arXiv 2509.25487) and LAANN (arXiv 2606.02784), with these differences:
 
-1. Estimates are RaBitQ's (arXiv 2409.09913): by all bits where codes are in memory, by the scan plane
-   where pages bring the codes of their neighbours. No product quantizer, no training.
+1. Estimates are RaBitQ's (arXiv 2409.09913): by all bits where codes are in memory, by the scan
+   plane where pages bring the codes of their neighbours. No product quantizer, no training.
 2. What is cached saves reads and never steers: no look-ahead on cached pages, no first come, first
    served. So an answer depends on the query alone.
-3. Walks begin at the best of a sample of slots, whose codes are in memory at every level.
-4. A walk ends when its pool is read, or when too many pages went to slots beyond a margin of the
-   k-th best distance.
+3. Walks begin in every segment, at the best of a sample of its slots, whose codes are in memory at
+   every level. All segments share one pool.
+4. A walk ends when its pool is read, or when too many pages went to slots that are likely too far:
+   beyond a margin of the k-th best distance, or under dot below the k-th best by some sigmas.
 5. Pages are asked for in rounds, for all queries of a batch together: one wait serves them all.
 """
 
@@ -26,10 +27,11 @@ from numpy.typing import NDArray
 
 from ..deadline import Deadline
 from ..kernels import graph_walk
-from ..kernels import page_walk as kernel
-from ..kernels.page_walk import begin_walks, choose_pages, take_pages
+from ..kernels import page_pool as pool
+from ..kernels.page_pool import choose_pages
+from ..kernels.page_walk import begin_walks, take_pages
 from ..quantize.planes import Encoder, Quantizer
-from ..storage.format import DTYPE_CODES
+from ..storage.format import DTYPE_CODES, LAYOUT_CODED
 from ..storage.page_cache import Held
 from ..storage.stored_pages import StoredPages
 from .entries import SAMPLE_STEP, Entries
@@ -39,18 +41,20 @@ from .share import share
 Hold = Callable[[Sequence[tuple[StoredPages, NDArray[np.int64]]]], AbstractContextManager[Held]]
 """Has pages in memory while its context lasts; ``PageCache.hold``."""
 
-BEAM, MARGIN, ALLOWANCE = 4, 1.1, 16
-_TOGETHER = 16  # queries whose pages are read together
-_SEEN = 32 * 1024  # slots that a walk remembers to have met
-_METRICS = {"l2": kernel.L2, "cosine": kernel.COSINE, "dot": kernel.DOT}
-_STOPPED = {kernel.POOL: "pool", kernel.MARGIN: "margin", kernel.ROOM: "room"}
+BEAM, MARGIN, ALLOWANCE, SIGMAS = 4, 1.1, 16, 2.0
+_TOGETHER = 16  # queries whose pages are read together, at most
+_SCRATCH_BYTES = 4 * 1024 * 1024  # of what they remember
+_METRICS = {"l2": pool.L2, "cosine": pool.COSINE, "dot": pool.DOT}
+_STOPPED = {pool.POOL: "pool", pool.MARGIN: "margin"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PagePart:
     """A segment whose neighbours lie on its pages, as places ``first`` ...
 
-    ``codes``, ``factors``, ``refine``: as of ``CodedRun``; without codes the pages bring them.
+    - ``codes``, ``factors``, ``refine``: as of ``CodedRun``; without codes the pages, of layout
+      coded, bring those of neighbours
+    - ``count``: slots, above 0; the other fields: as of ``CodedRun``
     """
 
     first: int
@@ -70,14 +74,16 @@ class PageWalk:
     """How to walk: what all queries of one call share.
 
     - ``k``: matches wanted; ``width``: slots that the pool keeps; ``beam``: pages a round
-    - ``margin``, ``allowance``: so many pages are read for slots whose estimate is beyond the
-      squared distance of the k-th best times ``margin``; under dot there is no such end
+    - ``margin``, ``sigmas``, ``allowance``: so many pages are read for slots whose estimate is
+      beyond the squared distance of the k-th best times ``margin``; under dot, where it is below
+      the k-th best by more than so many sigmas
     """
 
     k: int
     width: int
     beam: int = BEAM
     margin: float = MARGIN
+    sigmas: float = SIGMAS
     allowance: int = ALLOWANCE
     deadline: Deadline = Deadline()  # noqa: RUF009 - a frozen value
     pool: Executor | None = None
@@ -89,6 +95,8 @@ class PageWalked:
     """What the walk for one query has scored: all that matches on every page it has read.
 
     - ``places``: int64[m]; ``raw``, ``squares``: float64[m], as of ``page_score.score_on_pages``
+    - ``rounds``: waits for pages; ``nodes_expanded``: pages
+    - ``stopped_by``: "pool", all of it was read, or "margin", what was left is too far
     """
 
     places: NDArray[np.int64]
@@ -113,13 +121,16 @@ def walk_pages(
     walk: PageWalk,
     hold: Hold,
 ) -> list[PageWalked]:
-    """Walk for each of ``queries`` (float32[q, dim]) over all parts at once.
+    """Walk for each of ``queries`` (float32[q, dim]) over all parts, at least one, at once.
 
     The same for any number of threads, whatever the other queries are and whatever is cached.
     Raises ``DeadlineExceeded``, after which no page is read, ``DataCorruption``, ``StorageError``.
     """
-    parts = [part for part in sorted(parts, key=lambda part: part.first) if part.count]
-    groups = range(0, len(queries), _TOGETHER)
+    parts = sorted(parts, key=lambda part: part.first)
+    if any(part.codes is None for part in parts) and not all(map(_is_coded, parts)):
+        raise AssertionError("without codes in memory all pages have to bring them")
+    together = max(1, min(_TOGETHER, _SCRATCH_BYTES // _bytes_of_one(parts, walk)))
+    groups = range(0, len(queries), together)
 
     def work(starts: deque[int]) -> list[tuple[int, list[PageWalked]]]:
         done: list[tuple[int, list[PageWalked]]] = []
@@ -129,7 +140,7 @@ def walk_pages(
                 start = starts.popleft()
             except IndexError:
                 return done
-            some = np.ascontiguousarray(queries[start : start + _TOGETHER], np.float32)
+            some = np.ascontiguousarray(queries[start : start + together], np.float32)
             done.append((start, _Group(parts, quantizer, some, walk).run(hold)))
 
     shares = share(groups, work, walk.pool, walk.threads)
@@ -148,77 +159,66 @@ class _Group:
         walk: PageWalk,
     ) -> None:
         self.parts, self.walk, self.queries = parts, walk, queries
-        count, words = len(queries), quantizer.words
-        self.inline = any(part.codes is None for part in parts)
         self.metric = _METRICS[quantizer.metric]
+        self.dtype_code = DTYPE_CODES[parts[0].pages.geometry.numpy_dtype.str]
         self.table = _table(parts)
-        shape = (count, len(parts))
-        planes = np.empty((*shape, words, 4, 1), np.uint64)
-        planes8 = np.empty((*shape, 8, words), np.uint64)
-        terms, terms8 = np.empty((*shape, 3), np.float32), np.empty((*shape, 3), np.float32)
-        rotated = quantizer.rotate_queries(queries)
-        for number, part in enumerate(parts):
-            one = part.encoder.prepare(rotated)
-            planes[:, number, :, :, 0] = one.planes4.transpose(2, 0, 1)
-            planes8[:, number] = one.planes8
-            terms[:, number, 0], terms[:, number, 1] = one.delta4, one.constant
-            terms[:, number, 2] = 7.5 * quantizer.padded
-            terms8[:, number, 0], terms8[:, number, 1] = one.delta8, one.constant
-            terms8[:, number, 2] = one.length
-        kappas = np.array([part.kappa for part in parts])
-        self.coded: tuple[Any, ...] = (
-            *(self.table, words, quantizer.bits, quantizer.padded, self.inline),
-            *(planes, terms, planes8, terms8, kappas),
-        )
-        width = max(walk.width, walk.k)
-        room = _power_of_two(8 * width + 64)
-        self.pool = (
+        self.coded = (self.table, *_coded(parts, quantizer, queries))
+        count, width = len(queries), max(walk.width, walk.k)
+        self.numbers = np.zeros((count, pool.NUMBERS), np.int64)
+        met, read = _bits_of(parts)
+        self.pools: tuple[Any, ...] = (
+            np.empty((count, width), np.float32),
             np.empty((count, width), np.float32),
             np.empty((count, width), np.int64),
             np.zeros((count, width), np.uint8),
+            np.zeros((count, met), np.uint8),
+            np.zeros((count, read), np.uint8),
+            self.numbers,
         )
-        most = int(self.table[:, kernel.NEIGHBOURS].max())
-        slots = _power_of_two(min(_SEEN, width * most // 2))
-        self.seen = np.full((count, slots), -1, np.int64)
-        self.pages = np.full((count, room), -1, np.int64)
-        self.numbers = np.zeros((count, kernel.NUMBERS), np.int64)
         self.best = np.empty((count, walk.k), np.float64)
-        scored = room // 2 * int(self.table[:, kernel.PER_PAGE].max())
-        self.found = np.empty((count, scored), np.int64)
-        self.raw = np.empty((count, scored), np.float64)
-        self.squares = np.empty((count, scored), np.float64)
+        self.found: tuple[NDArray[Any], ...] = (
+            np.empty((count, 0), np.int64),
+            np.empty((count, 0), np.float64),
+            np.empty((count, 0), np.float64),
+        )
         self.norms = row_norms(queries)
         self.rounds = np.zeros(count, np.int64)
 
     def run(self, hold: Hold) -> list[PageWalked]:
         walk, count = self.walk, len(self.queries)
-        dtype_code = DTYPE_CODES[self.parts[0].pages.geometry.numpy_dtype.str]
         wanted = np.zeros((count, walk.beam), np.int64)
         addresses = np.zeros((count, walk.beam), np.int64)
         sizes = np.zeros(count, np.int64)
-        begin_walks(*self.coded, *self.pool, self.seen, self.numbers)
+        end = (walk.k, walk.margin, walk.sigmas, walk.allowance)
+        begin_walks(*self.coded, *self.pools)
         while True:
-            choose_pages(
-                *(self.table, self.metric, walk.k, walk.margin, walk.allowance),
-                *(*self.pool, self.pages, self.numbers, self.best, wanted, sizes),
-            )
+            choose_pages(self.table, self.metric, *end, *self.pools, self.best, wanted, sizes)
             if not sizes.any():
                 return self._results()
             walk.deadline.check("walking on pages")
             self.rounds += sizes > 0
+            self._make_room()
             asked = np.arange(walk.beam) < sizes[:, None]
             distinct, at = np.unique(wanted[asked], return_inverse=True)
             with hold(self._by_part(distinct)) as held:
                 addresses[asked] = np.concatenate(held.addresses)[at]
                 take_pages(
-                    *(*self.coded, self.metric, dtype_code, walk.k, self.queries, self.norms),
-                    *(wanted, addresses, sizes, *self.pool, self.seen, self.numbers),
-                    *(self.best, self.found, self.raw, self.squares),
+                    *(*self.coded, self.metric, self.dtype_code, self.queries, self.norms),
+                    *(wanted, addresses, sizes, *self.pools, self.best, *self.found),
                 )
+
+    def _make_room(self) -> None:
+        """For what one more round may find."""
+        most = int(self.numbers[:, pool.FOUND].max())
+        wanted = most + self.walk.beam * int(self.table[:, pool.PER_PAGE].max())
+        room = self.found[0].shape[1]
+        if wanted > room:
+            more = max(wanted, 2 * room) - room
+            self.found = tuple(np.pad(some, ((0, 0), (0, more))) for some in self.found)
 
     def _by_part(self, pages: NDArray[np.int64]) -> list[tuple[StoredPages, NDArray[np.int64]]]:
         """Pages, ascending and counted over all parts, as each part counts them."""
-        bases = self.table[:, kernel.PAGE_BASE]
+        bases = self.table[:, pool.PAGE_BASE]
         parts = np.split(pages, np.searchsorted(pages, bases[1:]))
         return [
             (part.pages, some - base)
@@ -228,29 +228,65 @@ class _Group:
     def _results(self) -> list[PageWalked]:
         bases = 8 * self.table[:, graph_walk.BASE]
         shifts = np.array([part.first for part in self.parts], np.int64) - bases
-        found = []
+        walked = []
         for query, numbers in enumerate(self.numbers.tolist()):
-            size = numbers[kernel.FOUND]
-            places = self.found[query, :size]
-            places = places + shifts[np.searchsorted(bases, places, side="right") - 1]
-            found.append(
+            places, raw, squares = (some[query, : numbers[pool.FOUND]] for some in self.found)
+            walked.append(
                 PageWalked(
-                    places=places,
-                    raw=self.raw[query, :size],
-                    squares=self.squares[query, :size],
+                    places=places + shifts[np.searchsorted(bases, places, side="right") - 1],
+                    raw=raw,
+                    squares=squares,
                     rounds=int(self.rounds[query]),
-                    nodes_expanded=numbers[kernel.EXPANDED],
-                    codes_scanned=numbers[kernel.SCANNED],
-                    codes_refined=numbers[kernel.REFINED],
-                    stopped_by=_STOPPED[numbers[kernel.STATE]],
+                    nodes_expanded=numbers[pool.EXPANDED],
+                    codes_scanned=numbers[pool.SCANNED],
+                    codes_refined=numbers[pool.REFINED],
+                    stopped_by=_STOPPED[numbers[pool.STATE]],
                 )
             )
-        return found
+        return walked
+
+
+def _coded(
+    parts: Sequence[PagePart], quantizer: Quantizer, queries: NDArray[np.float32]
+) -> tuple[Any, ...]:
+    """How codes are compared with the queries: what kernels take behind the table."""
+    shape, words = (len(queries), len(parts)), quantizer.words
+    planes = np.empty((*shape, words, 4, 1), np.uint64)
+    planes8 = np.empty((*shape, 8, words), np.uint64)
+    terms, terms8 = np.empty((*shape, 3), np.float32), np.empty((*shape, 3), np.float32)
+    rotated = quantizer.rotate_queries(queries)
+    for number, part in enumerate(parts):
+        one = part.encoder.prepare(rotated)
+        planes[:, number, :, :, 0] = one.planes4.transpose(2, 0, 1)
+        planes8[:, number] = one.planes8
+        terms[:, number, 0], terms[:, number, 1] = one.delta4, one.constant
+        terms[:, number, 2] = 7.5 * quantizer.padded
+        terms8[:, number, 0], terms8[:, number, 1] = one.delta8, one.constant
+        terms8[:, number, 2] = one.length
+    kappas = np.array([part.kappa for part in parts])
+    inline = any(part.codes is None for part in parts)
+    sizes = (words, quantizer.bits, quantizer.padded, inline)
+    return (*sizes, planes, terms, planes8, terms8, kappas)
+
+
+def _is_coded(part: PagePart) -> bool:
+    return part.pages.geometry.layout == LAYOUT_CODED
+
+
+def _bits_of(parts: Sequence[PagePart]) -> tuple[int, int]:
+    """Bytes of a bit for each slot, and of one for each page."""
+    pages = sum(part.pages.geometry.pages(part.count) for part in parts)
+    return sum(len(part.mask) for part in parts), -(-pages // 8)
+
+
+def _bytes_of_one(parts: Sequence[PagePart], walk: PageWalk) -> int:
+    """About what one query remembers; not what it finds."""
+    return sum(_bits_of(parts)) + 17 * max(walk.width, walk.k)
 
 
 def _table(parts: Sequence[PagePart]) -> NDArray[np.int64]:
     """The table of parts that the kernels read; the parts keep its memory alive."""
-    table = np.zeros((len(parts), kernel.PAGE_COLUMNS), np.int64)
+    table = np.zeros((len(parts), pool.PAGE_COLUMNS), np.int64)
     base = page_base = 0
     for row, part in zip(table, parts, strict=True):
         geometry = part.pages.geometry
@@ -265,16 +301,12 @@ def _table(parts: Sequence[PagePart]) -> NDArray[np.int64]:
         row[graph_walk.ENTRY_COUNT] = len(part.entries.slots)
         row[graph_walk.BASE] = base
         row[graph_walk.STEP] = SAMPLE_STEP
-        row[kernel.PER_PAGE] = geometry.per_page
-        row[kernel.NEIGHBOURS] = geometry.neighbours
-        row[kernel.LINKS_AT] = geometry.neighbours_at
-        row[kernel.BLOCKS_AT] = geometry.codes_at
-        row[kernel.ROW_BYTES] = geometry.row_bytes
-        row[kernel.PAGE_BASE] = page_base
+        row[pool.PER_PAGE] = geometry.per_page
+        row[pool.NEIGHBOURS] = geometry.neighbours
+        row[pool.LINKS_AT] = geometry.neighbours_at
+        row[pool.BLOCKS_AT] = geometry.codes_at
+        row[pool.ROW_BYTES] = geometry.row_bytes
+        row[pool.PAGE_BASE] = page_base
         base += len(part.mask)
         page_base += geometry.pages(part.count)
     return table
-
-
-def _power_of_two(least: int) -> int:
-    return 1 << (least - 1).bit_length()
