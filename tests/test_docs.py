@@ -44,8 +44,10 @@ def run(*command: str | Path, cwd: Path, text: str = "") -> str:
     return done.stdout
 
 
-def test_embedded_example_prints_what_the_readme_shows(tmp_path):
-    (_, code), (_, output) = blocks(README, "Embedded")
+@pytest.mark.slow
+@pytest.mark.parametrize("title", ["Embedded", "Search by codes", "Beyond memory"])
+def test_embedded_example_prints_what_the_readme_shows(tmp_path, title):
+    (_, code), (_, output) = blocks(README, title)
     assert run(sys.executable, "-", cwd=tmp_path, text=code) == output
 
 
