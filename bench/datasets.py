@@ -22,6 +22,8 @@ from .recall import VARIABLE
 
 QUICK = "VECDB_BENCH_QUICK"
 """Set to anything: synthetic data of 100,000 vectors, not of a million."""
+SETS = "VECDB_BENCH_SETS"
+"""Names of datasets, by commas: no others are measured."""
 QUERIES = 2_000
 TRUE = 10
 """Neighbours of a query whose distances are known."""
@@ -63,15 +65,23 @@ class Prepared:
 def prepared() -> Iterator[Prepared]:
     """Those of the folder that VECDB_BENCH_DATA names, and a synthetic one."""
     folder = os.environ.get(VARIABLE)
-    if folder:
+    if folder and _wanted("fashion-mnist-784"):
         yield _prepare("fashion-mnist-784", "l2", *_read_images(Path(folder) / "fashion-mnist-784"))
+    if folder and _wanted("glove-100"):
         yield _prepare("glove-100", "cosine", *read_arrays(Path(folder) / "glove-100"))
     n = 100_000 if os.environ.get(QUICK) else 1_000_000
     name = f"mixture-{n // 1000}k-96"
+    if not _wanted(name):
+        return
     if not (CACHE / "data" / f"{name}.npy").exists():
         yield _prepare(name, "l2", *mixture(n, 96, QUERIES), synthetic=True)
     else:
         yield _prepare(name, "l2", None, None, synthetic=True)
+
+
+def _wanted(name: str) -> bool:
+    chosen = os.environ.get(SETS)
+    return chosen is None or name in chosen.split(",")
 
 
 def mixture(
