@@ -84,15 +84,16 @@ def recall_of(links, scores, width=40, k=10):
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", ["l2", "dot"])
 def test_walk_finds_the_nearest(rng, metric):
-    vectors = draw_clusters(rng, 4_000, 16)
-    queries = draw_clusters(rng, 4_060, 16)[:60]
-    vectors *= rng.uniform(0.5, 1.5, (4_000, 1)).astype(np.float32)
+    """Under dot the lengths differ, so that the best are not the nearest."""
+    vectors = draw_clusters(rng, 4_060, 16)
+    vectors, queries = vectors[60:], vectors[:60]
+    if metric == "dot":
+        vectors *= np.exp(0.5 * rng.standard_normal((4_000, 1))).astype(np.float32)
     vectors, leaves = in_slot_order(vectors)
     scores = queries @ vectors.T
     if metric == "l2":
         scores = 2 * scores - (vectors**2).sum(axis=1)
-    links = build(vectors, leaves, metric=metric)
-    recall, share = recall_of(links, scores)
+    recall, share = recall_of(build(vectors, leaves, metric=metric), scores)
     assert recall > 0.97
     assert share < 0.15
 
@@ -124,8 +125,19 @@ def test_threads_change_nothing(rng, pool, monkeypatch):
 def test_few_slots(rng, count, metric):
     vectors = rng.standard_normal((count, 5)).astype(np.float32)
     links = build(*in_slot_order(vectors), metric=metric)
-    if count < 4:  # all others
-        assert ((links != NONE).sum(axis=1) == count - 1).all()
+    assert ((links != NONE).sum(axis=1) >= min(1, count - 1)).all()
+
+
+def test_walks_find_what_lies_beyond_the_leaves_around(rng, monkeypatch):
+    monkeypatch.setattr(graph_build, "NEAR_LEAVES", 2)
+    vectors, leaves = in_slot_order(draw_clusters(rng, 1_500, 8))
+    gaps = ((vectors[:, None] - vectors[None]) ** 2).sum(axis=2)
+    np.fill_diagonal(gaps, np.inf)
+    fast, refined = (
+        np.mean(build(vectors, leaves, refine=refine)[:, 0] == gaps.argmin(axis=1))
+        for refine in (False, True)
+    )
+    assert fast < 0.95 < refined
 
 
 @pytest.mark.parametrize("degree", [1, 2, 8])
@@ -151,14 +163,18 @@ def test_a_run_that_links_only_to_itself_is_reached():
 def test_copies_lead_to_each_other_and_to_the_rest(rng, share):
     vectors = draw_clusters(rng, 1_000, 6)
     vectors[rng.permutation(1_000)[: int(share * 1_000)]] = vectors[0]
-    links = build(*in_slot_order(vectors))
-    assert ((links != NONE).sum(axis=1) > 2).all()
+    vectors, leaves = in_slot_order(vectors)
+    links = build(vectors, leaves)
+    copies = (vectors[:, None] == vectors[None]).all(axis=2).sum(axis=1) > 100
+    assert ((links != NONE).sum(axis=1) > 16)[copies].all()
+    assert ((links != NONE).sum(axis=1) > 1).all()
 
 
 def test_a_pair_of_copies_has_other_neighbours(rng):
     vectors, leaves = in_slot_order(np.repeat(draw_clusters(rng, 400, 6), 2, axis=0))
     links = build(vectors, leaves)
-    assert ((links != NONE).sum(axis=1) > 4).mean() > 0.95
+    assert (links[:, 0] == np.arange(800) ^ 1).all()
+    assert ((links != NONE).sum(axis=1) > 1).all()
 
 
 @pytest.mark.parametrize("metric", ["l2", "dot"])
@@ -204,7 +220,7 @@ def test_check_ends_the_work(rng, pool):
 
 @pytest.mark.parametrize("metric", ["l2", "dot"])
 def test_memory_is_bounded(rng, metric):
-    """Room that kernels take for themselves is not traced: it is left out of the bound too."""
+    """Of what numpy takes; the room that kernels take for themselves is not traced."""
     count, dim, degree = 6_000, 8, 32
     vectors, leaves = in_slot_order(draw_clusters(rng, count, dim))
     build(vectors[:200], np.array([0, 100, 200]))  # compiled
@@ -216,8 +232,10 @@ def test_memory_is_bounded(rng, metric):
         tracemalloc.stop()
     bound = graph_build_bytes(count, dim, degree, threads=1)
     of_threads = bound - (graph_build_bytes(count, dim, degree, threads=2) - bound)
-    assert 2 * links.nbytes <= peak <= of_threads < 1.3 * peak
-    assert graph_build_bytes(2 * count, dim) > 1.5 * graph_build_bytes(count, dim)
+    assert links.nbytes < of_threads
+    assert peak <= bound
+    assert of_threads < 1.3 * peak
+    assert graph_build_bytes(2_000_000, 8) > 1.9 * graph_build_bytes(1_000_000, 8)
 
 
 def test_merged_lists_are_one_a_page(rng):

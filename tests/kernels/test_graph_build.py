@@ -10,6 +10,7 @@ from vecdb.kernels.graph_build import (
     accept_offers,
     count_offers,
     find_near_leaves,
+    join_lists,
     link_run,
     place_offers,
 )
@@ -25,13 +26,13 @@ def rng():
 
 def draw_points(rng, count, dim=3, most=9):
     vectors = rng.integers(-most, most + 1, (count, dim)).astype(np.float32)
-    extra = rng.integers(0, 4, count).astype(np.float32)
-    return vectors, extra
+    scales = 2.0 ** rng.integers(0, 2, count).astype(np.float32)
+    return vectors, scales.astype(np.float32)
 
 
-def gaps_of(vectors, extra):
-    lifted = np.column_stack([vectors, extra]).astype(np.float64)
-    return ((lifted[:, None] - lifted[None]) ** 2).sum(axis=2)
+def gaps_of(vectors, scales):
+    points = vectors.astype(np.float64) * scales[:, None]
+    return ((points[:, None] - points[None]) ** 2).sum(axis=2)
 
 
 def in_order(gaps, slot, candidates):
@@ -73,8 +74,8 @@ def test_candidates_are_sorted_by_distance_then_from_the_slot_on(rng):
 @pytest.mark.parametrize("alpha2", [1.0, 1.5])
 @pytest.mark.parametrize("degree", [1, 4, 30])
 def test_pruning_keeps_what_no_kept_one_is_nearer_to(rng, alpha2, degree):
-    vectors, extra = draw_points(rng, 40)
-    gaps = gaps_of(vectors, extra)
+    vectors, scales = draw_points(rng, 40)
+    gaps = gaps_of(vectors, scales)
     for slot in range(0, 40, 7):
         candidates = [int(other) for other in rng.permutation(40)[:25] if other != slot]
         ordered = in_order(gaps, slot, candidates)
@@ -82,14 +83,14 @@ def test_pruning_keeps_what_no_kept_one_is_nearer_to(rng, alpha2, degree):
         scratch[0][: len(ordered)] = ordered
         scratch[1][: len(ordered)] = gaps[slot, ordered]
         out = np.zeros((1, degree), np.uint32)
-        prune((vectors, extra), slot, len(ordered), np.float32(alpha2), scratch, out[0])
+        prune((vectors, scales), slot, len(ordered), np.float32(alpha2), scratch, out[0])
         assert to_lists(out) == [prune_in_numpy(gaps, slot, candidates, alpha2, degree)]
 
 
 def test_near_leaves_are_by_centroid_and_begin_with_the_leaf(rng):
     centroids = rng.integers(-9, 10, (11, 3)).astype(np.float32)
     centroids[5] = centroids[2]
-    gaps = gaps_of(centroids, np.zeros(11))
+    gaps = gaps_of(centroids, np.ones(11))
     near = np.full((11, 6), -1, np.int32)
     half = (0.5 * (centroids**2).sum(axis=1)).astype(np.float32)
     find_near_leaves(centroids, half, 0, 6, near)
@@ -100,22 +101,43 @@ def test_near_leaves_are_by_centroid_and_begin_with_the_leaf(rng):
         assert len(set(near[leaf])) == 6
 
 
+@pytest.mark.parametrize("outer", [0, 4])
 @pytest.mark.parametrize("m", [3, 10, 60])
-def test_slots_link_to_the_nearest_of_the_leaves_around(rng, m):
-    vectors, _ = draw_points(rng, 50, most=300)
-    extra = rng.integers(0, 4, 50).astype(np.float32)
-    gaps = gaps_of(vectors, extra)
+def test_slots_link_to_the_nearest_of_the_leaves_around(rng, m, outer):
+    vectors, scales = draw_points(rng, 50, most=300)
+    gaps = gaps_of(vectors, scales)
     leaves = np.array([0, 9, 10, 30, 41, 50])
-    half = (0.5 * ((vectors**2).sum(axis=1) + extra**2)).astype(np.float32)
-    links = np.zeros((50, 5), np.uint32)
+    half = (0.5 * ((scales[:, None] * vectors) ** 2).sum(axis=1)).astype(np.float32)
+    links, far = np.zeros((50, 5), np.uint32), np.zeros((50, outer), np.uint32)
     near = np.array([2, 0, 4], np.int32)
-    link_run(vectors, extra, half, leaves, near, 12, 19, m, 1.0, links)
+    link_run(vectors, scales, half, leaves, near, 12, 19, m, 1.0, links, far)
     around = [*range(10, 30), *range(9), *range(41, 50)]
     for slot in range(12, 19):
-        nearest = in_order(gaps, slot, [other for other in around if other != slot])[:m]
+        others = [other for other in around if other != slot]
+        nearest = in_order(gaps, slot, others)[:m]
         assert to_lists(links)[slot] == prune_in_numpy(gaps, slot, nearest, 1.0, 5)
-    assert not links[:12].any()
-    assert not links[19:].any()
+        by_product = sorted(others, key=lambda other: -(vectors[slot] @ vectors[other]))
+        assert sorted(to_lists(far)[slot]) == sorted(by_product[:outer])
+    for out in (links, far):
+        assert not out[:12].any()
+        assert not out[19:].any()
+
+
+def test_fewer_slots_than_wanted_fill_the_end():
+    vectors = np.array([[1], [2], [4]], np.float32)
+    links, far = np.zeros((3, 5), np.uint32), np.zeros((3, 4), np.uint32)
+    ground = (vectors, np.ones(3, np.float32), 0.5 * vectors[:, 0] ** 2, np.array([0, 3]))
+    link_run(*ground, np.array([0], np.int32), 0, 3, 9, 100.0, links, far)
+    assert to_lists(links) == [[1, 2], [0, 2], [1, 0]]
+    assert [sorted(own) for own in to_lists(far)] == [[1, 2], [0, 2], [0, 1]]
+
+
+def test_joined_lists_name_each_slot_once():
+    links = to_links([[3, 1], [0], []], 2)
+    outer = to_links([[1, 2, 3], [2, 0, 3], [1]], 3)
+    out = np.zeros((3, 5), np.uint32)
+    join_lists(links, outer, out)
+    assert to_lists(out) == [[3, 1, 2], [0, 2, 3], [1]]
 
 
 def offers_of(links):
@@ -148,13 +170,13 @@ def test_offers_are_by_target_then_by_slot(rng):
 
 
 def test_offers_join_the_list_and_what_does_not_fit_is_pruned(rng):
-    vectors, extra = draw_points(rng, 40)
-    gaps = gaps_of(vectors, extra)
+    vectors, scales = draw_points(rng, 40)
+    gaps = gaps_of(vectors, scales)
     links = draw_links(rng, 40, 6, 5)
     before = to_lists(links)
     ends, offers = offers_of(links)
-    accept_offers(vectors, extra, ends, offers, 0, 17, 1.5, links)
-    accept_offers(vectors, extra, ends, offers, 17, 40, 1.5, links)
+    accept_offers(vectors, scales, ends, offers, 0, 17, 1.5, links)
+    accept_offers(vectors, scales, ends, offers, 17, 40, 1.5, links)
     fitted = 0
     for slot, found in enumerate(to_lists(links)):
         given = {u for u, own in enumerate(before) if slot in own}
@@ -173,19 +195,19 @@ def test_of_very_many_offers_the_nearest_are_considered():
     vectors[1:, 0] = np.arange(count - 1, 0, -1)  # the last slots are the nearest to slot 0
     links = to_links([[], *([0] for _ in range(count - 1))], 2)
     ends, offers = offers_of(links)
-    accept_offers(vectors, np.zeros(count, np.float32), ends, offers, 0, 1, 0.0, links)
+    accept_offers(vectors, np.ones(count, np.float32), ends, offers, 0, 1, 0.0, links)
     assert to_lists(links)[0] == [count - 1]
     links[0] = NONE
-    accept_offers(vectors, np.zeros(count, np.float32), ends, offers, 0, 1, 1e9, links)
+    accept_offers(vectors, np.ones(count, np.float32), ends, offers, 0, 1, 1e9, links)
     assert to_lists(links)[0] == [count - 1, count - 2]
 
 
 def test_a_walk_that_sees_everything_chooses_among_the_nearest(rng):
-    vectors, extra = draw_points(rng, 40, most=300)
-    gaps = gaps_of(vectors, extra)
+    vectors, scales = draw_points(rng, 40, most=300)
+    gaps = gaps_of(vectors, scales)
     ring = to_links([[(slot + 1) % 40, (slot + 7) % 40] for slot in range(40)], 2)
     out = np.zeros((40, 8), np.uint32)
-    refine_links(vectors, extra, ring, 3, 30, 39, 1.5, out)
+    refine_links(vectors, scales, ring, 3, 30, 39, 1.5, out)
     for slot in range(3, 30):
         others = [other for other in range(40) if other != slot]
         assert to_lists(out)[slot] == prune_in_numpy(gaps, slot, others, 1.5, 8)
@@ -196,13 +218,12 @@ def test_a_walk_that_sees_everything_chooses_among_the_nearest(rng):
 def test_a_narrow_walk_goes_down_to_the_nearest():
     """Slots along a line, linked to those around and to no others."""
     count = 60
-    vectors = np.zeros((count, 1), np.float32)
-    vectors[:, 0] = np.arange(count)
+    vectors = np.arange(count, dtype=np.float32).reshape(-1, 1)
     lists = [[other for other in (s - 2, s - 1, s + 1) if 0 <= other < count] for s in range(count)]
     lists[50] = [3]  # far from all that it links to
     out = np.zeros((count, 4), np.uint32)
-    refine_links(vectors, np.zeros(count, np.float32), to_links(lists, 3), 50, 51, 4, 1.0, out)
-    assert to_lists(out)[50] == [51, 49]
+    refine_links(vectors, np.ones(count, np.float32), to_links(lists, 3), 50, 51, 4, 1.0, out)
+    assert to_lists(out)[50] == [49]  # the way to 51 leads over slot 50 itself
 
 
 def reach(links, roots):

@@ -21,6 +21,7 @@ _WRITE_BYTES = 1_024
 def set_budget(store: Store, row: CollectionRow, budget: object, deadline: Deadline) -> None:
     """Returns when it is durable; segments are rewritten for it in the background."""
     checked = check_budget(budget)
+    deadline.check("setting the memory budget")
     future: Future[Any] = store.submit(partial(_write, row=row, budget=checked), _WRITE_BYTES)
     try:
         future.result(deadline.remaining)

@@ -287,8 +287,17 @@ def build_bytes(schema: CollectionSchema, rows: int) -> int:
     quantizer = Quantizer(dim=schema.dim, metric=schema.metric, seed=0, bits=schema.code_bits)
     coded = 8 * quantizer.words + 8 + 8 * quantizer.refine_words
     stored = 0 if schema.memory_budget is None else schema.row_bytes
-    linked = graph_build_bytes(rows, schema.dim, GRAPH_DEGREE) + 4 * GRAPH_DEGREE * rows
+    linked = graph_build_bytes(rows, schema.dim, GRAPH_DEGREE)
     return rows * (4 * schema.dim + coded + stored + 64) + linked + 64 * 1024 * 1024
+
+
+def disk_bytes(schema: CollectionSchema, rows: int, layout: int) -> int:
+    """About how much room the files of a segment of so many rows take."""
+    quantizer = Quantizer(dim=schema.dim, metric=schema.metric, seed=0, bits=schema.code_bits)
+    shape = geometry(schema.dim, schema.dtype, schema.page_bytes, layout, quantizer.words)
+    coded = 8 * quantizer.words + 8 + 8 * quantizer.refine_words
+    linked = 4 * GRAPH_DEGREE if rows >= GRAPH_SLOTS else 0
+    return shape.pages(rows) * shape.page_bytes + rows * (coded + linked + 64)
 
 
 def _to_code(schema: CollectionSchema, vectors: NDArray[Any]) -> NDArray[np.float32]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .. import limits
 from ..deadline import Deadline
 from ..errors import InvalidArgument
 from ..results import WriteResult
 from ..storage.catalogue import CollectionRow, State
 from ..storage.records import Ids, id_keys, id_kind
 from . import writes
-from .batch import Batch, digest, ids_bytes
+from .batch import Batch, check_ids, digest, ids_bytes
 from .conditions import parse_condition
 from .group import Group
 from .payload import encode_payload
@@ -64,13 +65,16 @@ def set_payloads(
     return lambda group: write.run(group, apply), len(keys) * (_RECORD_BYTES + len(patch))
 
 
-def delete_ids(row: CollectionRow, ids: Ids, key: bytes | None, deadline: Deadline) -> Run:
-    """Delete the records of these ids; those that are not stored are passed over."""
-    keys = sorted(set(id_keys(row.number, ids)))
-    write = writes.make_write(row, deadline, key, lambda: digest(b"delete", ids_bytes(ids)))
+def delete_ids(
+    row: CollectionRow, ids: object, key: bytes | None, deadline: Deadline
+) -> tuple[Run, int]:
+    """Delete the records of these ids, those that are stored; and the bytes it takes."""
+    checked = check_ids(ids, limits.BATCH_RECORDS)
+    keys = sorted(set(id_keys(row.number, checked)))
+    write = writes.make_write(row, deadline, key, lambda: digest(b"delete", ids_bytes(checked)))
 
     def apply(group: Group, state: State) -> WriteResult:
-        writes.check_id_kind(state, id_kind(ids), "ids")
+        writes.check_id_kind(state, id_kind(checked), "ids")
         return writes.delete(group, state, row, keys)
 
-    return lambda group: write.run(group, apply)
+    return lambda group: write.run(group, apply), _RECORD_BYTES * len(keys)

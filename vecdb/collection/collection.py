@@ -70,11 +70,10 @@ class Collection:
     ) -> CollectionInfo:
         """Keep the sealed records in so many bytes from now on; None: all of it in memory.
 
-        Searches go on. Segments whose pages are not laid out for it are rewritten meanwhile.
+        Searches go on meanwhile. Segments whose pages are not laid out for it are rewritten.
         """
-        deadline = Deadline.after(timeout)
-        deadline.check("setting the memory budget")
-        set_budget(self._store, self._store.row(self.name), memory_budget, deadline)
+        row = self._store.row(self.name)
+        set_budget(self._store, row, memory_budget, Deadline.after(timeout))
         return self.describe()
 
     def seal(self, *, wait: bool = True, timeout: float | None = None) -> SealResult:
@@ -215,9 +214,8 @@ class Collection:
         if ids is None:
             run = delete_matching(self._store, self.name, row, filter, idempotency_key, deadline)
             return result_of(self._store.submit(run, _RECORD_BYTES), deadline, wait=wait)
-        checked = check_ids(ids, limits.BATCH_RECORDS)
-        run = delete_ids(row, checked, idempotency_key, deadline)
-        return result_of(self._store.submit(run, _RECORD_BYTES * len(checked)), deadline, wait=wait)
+        run, size_bytes = delete_ids(row, ids, idempotency_key, deadline)
+        return result_of(self._store.submit(run, size_bytes), deadline, wait=wait)
 
     def set_payload(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from bisect import bisect_right
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from ..storage.format import LAYOUT_VECTORS
 from ..storage.lmdb_errors import disk_full
 from ..storage.operations import scan_operations
 from ..storage.segment_info import SegmentInfo
-from .building import Build, build_bytes
+from .building import Build, build_bytes, disk_bytes
 from .fields import read_fields
 from .levels import add_sizes, choose_level, layout_at, sizes_of, sizes_to_be
 from .residence import Residence
@@ -64,20 +65,21 @@ def plan_seal(
             if snapshot.tail.live:
                 raise _too_small(store, row)
             return SealResult(records=0, segments=len(snapshot.segments))
-        _check_room(store, row, len(slots), spare_bytes)
         places = snapshot.tail_base + slots
+        others = [one.segment.info for one in snapshot.segments]
+        layout = _layout(view.row, others, places, snapshot)
+        _check_room(store, disk_bytes(row.schema, len(slots), layout) + spare_bytes)
         residence = residence_of(store, view)
         columns = read_fields(view.transaction, row, snapshot.ids_of(places))
     state = view.state
     background = make_background(snapshot, row.number)  # while there is most room
     build = _builder(store, view.row, threads, show, check)
-    others = [one.segment.info for one in snapshot.segments]
     written = build(
         snapshot=snapshot,
         places=places,
         sequence=through,
         columns=columns,
-        layout=_layout(view.row, others, places, snapshot),
+        layout=layout,
     ).run()
     del columns, places, slots  # memory: reading it back takes the most
     return Swap(
@@ -112,19 +114,20 @@ def plan_compaction(
             return SealResult(records=0, segments=len(snapshot.segments))
         places = np.concatenate(snapshot.live_places(taken))
         residence = residence_of(store, view)
-        _check_room(store, row, len(places), spare_bytes)
+        others = [one.segment.info for one in snapshot.segments if one not in taken]
+        layout = _layout(view.row, others, places, snapshot)
+        _check_room(store, disk_bytes(row.schema, len(places), layout) + spare_bytes)
         columns = read_fields(view.transaction, row, snapshot.ids_of(places))
     background = make_background(snapshot, row.number)
     built = None
     if len(places):
         build = _builder(store, view.row, threads, show, check)
-        others = [one.segment.info for one in snapshot.segments if one not in taken]
         written = build(
             snapshot=snapshot,
             places=places,
             sequence=max(one.segment.row.sequence for one in taken),
             columns=columns,
-            layout=_layout(view.row, others, places, snapshot),
+            layout=layout,
         ).run()
         built = store.segments.load_built(view.row, written, others, residence)
     return Swap(
@@ -186,16 +189,16 @@ def _snapshot_of(view: View, row: CollectionRow) -> Snapshot:
     return view.snapshot
 
 
-def _check_room(store: Store, row: CollectionRow, rows: int, spare_bytes: int) -> None:
+def _check_room(store: Store, needed_bytes: int) -> None:
     """Raise ``DiskFull`` before a build takes the room that writes, or deletes, will need."""
-    needed = build_bytes(row.schema, rows) - build_bytes(row.schema, 0)
-    if shutil.disk_usage(store.directory).free < needed + spare_bytes:
+    if shutil.disk_usage(store.directory).free < needed_bytes:
         raise disk_full(store.directory)
 
 
 def _rows_max(store: Store, row: CollectionRow) -> int:
-    fixed, more = build_bytes(row.schema, 0), build_bytes(row.schema, 1)
-    return max(0, (store.build_memory - fixed) // (more - fixed))
+    """How many rows a build may take in; ``build_bytes`` rises with them."""
+    rows = range(store.build_memory)  # each takes more than a byte
+    return max(0, bisect_right(rows, store.build_memory, key=partial(build_bytes, row.schema)) - 1)
 
 
 def _that_fit(taken: tuple[Sealed, ...], rows_max: int) -> tuple[Sealed, ...]:

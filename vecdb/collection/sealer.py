@@ -330,7 +330,8 @@ def built_result(future: Future[SealResult], deadline: Deadline, *, wait: bool) 
 
 def log_failure(future: Future[SealResult]) -> None:
     error = None if future.cancelled() else future.exception()
-    if error is not None:
+    closed = isinstance(error, Unavailable) and error.reason == "CLOSED"
+    if error is not None and not closed:
         _log.warning("a segment could not be built: %s", error)
 
 

@@ -206,6 +206,8 @@ def _run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
 def _answers(
     view: View, request: Request, found: Sequence[Nearest], background: Background | None
 ) -> list[Matches]:
+    if not found:
+        return []
     snapshot = _snapshot_of(view)
     edges = np.cumsum([0, *(len(one.slots) for one in found)]).tolist()
     cuts = list(pairwise(edges))

@@ -1,7 +1,7 @@
 """Search by a graph in arrays: a walk guided by the scan plane, then all bits of what it found.
 
-After DiskANN's greedy search (NeurIPS 2019) with RaBitQ's estimates (arXiv 2405.12497) in place of a
-product quantizer's, and these differences:
+After DiskANN's greedy search (NeurIPS 2019) with RaBitQ's estimates (arXiv 2405.12497) in place of
+a product quantizer's, and these differences:
 
 1. A neighbour's whole block of eight codes is estimated: its memory is fetched anyway.
 2. Walks begin at the best of a sample of slots, found by reading the codes of all of it.
@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from ..deadline import Deadline
 from ..kernels import graph_walk as kernel
-from ..kernels.graph_walk import shorten_found, walk_graph_kernel
+from ..kernels.graph_shorten import shorten_found
+from ..kernels.graph_walk import walk_graph_kernel
 from ..quantize.bounds import KAPPA
 from ..quantize.planes import LANES, Encoder, Quantizer
 from .coded import count_bits

@@ -162,7 +162,7 @@ class _Group:
         self.metric = _METRICS[quantizer.metric]
         self.dtype_code = DTYPE_CODES[parts[0].pages.geometry.numpy_dtype.str]
         self.table = _table(parts)
-        self.coded = (self.table, *_coded(parts, quantizer, queries))
+        self.coded: tuple[Any, ...] = (self.table, *_coded(parts, quantizer, queries))
         count, width = len(queries), max(walk.width, walk.k)
         self.numbers = np.zeros((count, pool.NUMBERS), np.int64)
         met, read = _bits_of(parts)

@@ -32,7 +32,9 @@ from .graph_prune import (
 OFFERS_MAX = 128  # of the slots that link to one: of more, the nearest are considered
 
 _LEAVES = types.Array(types.int32, 1, "C", readonly=True)
-_FIRST_ROOM = 3  # times m: how much gathers before the m nearest are found among it
+_ROOM = 3  # times m: how much gathers before the m lowest are found among it
+
+Gathered = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
 # ----------------------------------------------------------------------------------- the nearest m
 
@@ -101,28 +103,30 @@ def find_near_leaves(
 
 
 @njit(nogil=True, cache=True)
-def _measure_run(
-    space: Space,
-    half_squares: NDArray[np.float32],
-    own: NDArray[np.float32],
-    first: int,
-    start: int,
-    stop: int,
-    table: NDArray[np.float32],
+def _to_distances(
+    space: Space, half_squares: NDArray[np.float32], first: int, start: int, table: Any
 ) -> None:
-    """table[i, j] = half the squared distance of slots first + i and start + j, but for a constant.
+    """From products of slots first + i and start + j with a minus, half their squared distances.
 
-    ``own`` holds the vectors from ``first`` on, and zeros up to a multiple of four.
+    But for a constant of each i.
     """
-    vectors, extra = space
-    dot_block(own, vectors[start:stop], table)
+    scales = space[1]
     for i in range(table.shape[0]):
-        more = extra[first + i] if first + i < extra.shape[0] else np.float32(0.0)
-        if more != 0.0:
-            for j in range(stop - start):
-                table[i, j] += more * extra[start + j]
-        for j in range(stop - start):
-            table[i, j] = half_squares[start + j] - table[i, j]
+        # Behind the last slot are products with zeros.
+        own = scales[min(first + i, scales.shape[0] - 1)]
+        for j in range(table.shape[1]):
+            table[i, j] = half_squares[start + j] + own * scales[start + j] * table[i, j]
+
+
+@njit(nogil=True, cache=True)
+def _make_room(count: int, m: int) -> Gathered:
+    """What each of some slots gathers: values, slots, how many, and what the next must be below."""
+    return (
+        np.empty((count, _ROOM * m), np.float32),
+        np.empty((count, _ROOM * m), np.int64),
+        np.zeros(count, np.int64),
+        np.full(count, np.inf, np.float32),
+    )
 
 
 @njit(nogil=True, cache=True)
@@ -130,17 +134,15 @@ def _gather(
     table: NDArray[np.float32],
     first: int,
     start: int,
-    values: NDArray[np.float32],
-    slots: NDArray[np.int64],
-    state: tuple[NDArray[np.int64], NDArray[np.float32]],
+    state: Gathered,
     m: int,
 ) -> None:
-    """Of each slot from ``first`` on, gather what of a run may be among its ``m`` nearest.
+    """Of each slot from ``first`` on, gather what of a run may be among its ``m`` lowest.
 
-    - ``table``: see ``_measure_run``
-    - ``state``: how many each has gathered, and what the next must be below
+    - ``table``: [slots, slots of the run], by what they are compared
+    - ``state``: see ``_make_room``
     """
-    counts, limits = state
+    values, slots, counts, limits = state
     room = values.shape[1]
     for i in range(counts.shape[0]):
         count, limit = counts[i], limits[i]
@@ -182,14 +184,14 @@ def _choose(
     types.void(
         *(MATRIX, VECTOR, VECTOR, INDEX, _LEAVES),
         *(types.int64, types.int64, types.int64, types.float32),
-        types.uint32[:, ::1],
+        *(types.uint32[:, ::1], types.uint32[:, ::1]),
     ),
     nogil=True,
     cache=True,
 )
 def link_run(
     vectors: NDArray[np.float32],
-    extra: NDArray[np.float32],
+    scales: NDArray[np.float32],
     half_squares: NDArray[np.float32],
     leaves: NDArray[np.int64],
     near: NDArray[np.int32],
@@ -198,35 +200,66 @@ def link_run(
     m: int,
     alpha2: float,
     links: NDArray[np.uint32],
+    outer: NDArray[np.uint32],
 ) -> None:
     """Link each of the slots [first, last) to some of its m nearest in the leaves ``near``.
 
-    - ``extra``: [n], one more coordinate; ``half_squares``: [n], of squared lengths with it
+    - ``scales``: [n], what each vector is times; ``half_squares``: [n], of squared lengths then
     - ``leaves``: slots of leaf l are [leaves[l], leaves[l + 1])
+    - ``outer``: [n, some]; those of the highest products of vectors, the scales left out
     """
-    space = (vectors, extra)
+    space = (vectors, scales)
     count, dim = last - first, vectors.shape[1]
     longest = 0
     for leaf in near:
         longest = max(longest, leaves[leaf + 1] - leaves[leaf])
     own = np.zeros(((count + 3) // 4 * 4, dim), np.float32)
-    own[:count] = vectors[first:last]
+    for i in range(count):
+        for j in range(dim):
+            own[i, j] = -vectors[first + i, j]
     products = np.empty(own.shape[0] * longest, np.float32)
-    values = np.empty((count, _FIRST_ROOM * m), np.float32)
-    slots = np.empty((count, _FIRST_ROOM * m), np.int64)
-    counts = np.zeros(count, np.int64)
-    limits = np.full(count, np.inf, np.float32)
+    nearest, farthest = _make_room(count, m), _make_room(count, outer.shape[1])
     for leaf in near:
         start, stop = leaves[leaf], leaves[leaf + 1]
         size = own.shape[0] * (stop - start)
         table = products[:size].reshape((own.shape[0], stop - start))
-        _measure_run(space, half_squares, own, first, start, stop, table)
-        _gather(table, first, start, values, slots, (counts, limits), m)
+        dot_block(own, vectors[start:stop], table)
+        if outer.shape[1] > 0:
+            _gather(table, first, start, farthest, outer.shape[1])
+        _to_distances(space, half_squares, first, start, table)
+        _gather(table, first, start, nearest, m)
     scratch = make_scratch(m, dim)
     for i in range(count):
-        found = counts[i]
-        out = links[first + i]
-        _choose(space, first + i, values[i, :found], slots[i, :found], m, alpha2, scratch, out)
+        found, out = nearest[2][i], links[first + i]
+        values, slots = nearest[0][i, :found], nearest[1][i, :found]
+        _choose(space, first + i, values, slots, m, alpha2, scratch, out)
+        found, wanted = farthest[2][i], outer.shape[1]
+        if found > wanted > 0:
+            _keep_nearest(farthest[0][i], farthest[1][i], found, wanted)
+        outer[first + i] = NONE
+        for j in range(min(found, wanted)):
+            outer[first + i, j] = farthest[1][i, j]
+
+
+@njit(types.void(LINKS, LINKS, types.uint32[:, ::1]), nogil=True, cache=True)
+def join_lists(
+    links: NDArray[np.uint32], outer: NDArray[np.uint32], out: NDArray[np.uint32]
+) -> None:
+    """out[s] = the links of slot s and then the outer ones, each once; there is room."""
+    for slot in range(links.shape[0]):
+        out[slot] = NONE
+        found = 0
+        while found < links.shape[1] and links[slot, found] != NONE:
+            out[slot, found] = links[slot, found]
+            found += 1
+        own = found
+        for i in range(outer.shape[1]):
+            known = outer[slot, i] == NONE
+            for j in range(own):
+                known |= out[slot, j] == outer[slot, i]
+            if not known:
+                out[slot, found] = outer[slot, i]
+                found += 1
 
 
 # -------------------------------------------------------------------------------------- links back
@@ -296,7 +329,7 @@ def _join_offers(space: Space, slot: int, offers: Any, own: int, scratch: Scratc
 )
 def accept_offers(
     vectors: NDArray[np.float32],
-    extra: NDArray[np.float32],
+    scales: NDArray[np.float32],
     ends: NDArray[np.int64],
     offers: NDArray[np.uint32],
     begin: int,
@@ -308,7 +341,7 @@ def accept_offers(
 
     - ``offers``: those of slot v end before ``ends[v]``
     """
-    space = (vectors, extra)
+    space = (vectors, scales)
     count, dim = vectors.shape
     degree = links.shape[1]
     scratch = make_scratch(degree + 2 * OFFERS_MAX, dim)

@@ -28,7 +28,7 @@ INDEX = types.Array(types.int64, 1, "C", readonly=True)
 SLOTS = types.Array(types.uint32, 1, "C", readonly=True)
 
 Space = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""What distances are between: vectors [n, dim], and one more coordinate of each [n]."""
+"""What distances are between: vectors [n, dim], each times its scale [n]."""
 Scratch = tuple[NDArray[Any], ...]
 """See ``make_scratch``."""
 
@@ -39,21 +39,21 @@ def make_scratch(room: int, dim: int) -> Scratch:
     return (
         np.empty(room, np.int64),
         np.empty(room, np.float32),
-        np.empty((room, dim + 1), np.float32),
+        np.empty((room, dim), np.float32),
     )
 
 
 @njit(nogil=True, cache=True, fastmath=REASSOCIATE)
 def squared_gap(space: Space, slot: Any, other: Any) -> Any:
     """The squared distance of two slots."""
-    vectors, extra = space
+    vectors, scales = space
     x, y = vectors[slot], vectors[other]
+    own, its = scales[slot], scales[other]
     total = np.float32(0.0)
     for j in range(x.shape[0]):
-        gap = y[j] - x[j]
+        gap = its * y[j] - own * x[j]
         total += gap * gap
-    gap = extra[other] - extra[slot]
-    return total + gap * gap
+    return total
 
 
 @njit(nogil=True, cache=True, fastmath=REASSOCIATE)
@@ -61,19 +61,16 @@ def _take_differences(
     space: Space, slot: int, slots: NDArray[np.int64], block: NDArray[np.float32], out: Any
 ) -> None:
     """block[i] = slots[i] - slot; out[i] = its squared length."""
-    vectors, extra = space
-    own = vectors[slot]
-    dim = own.shape[0]
+    vectors, scales = space
+    x, own = vectors[slot], scales[slot]
     for i in range(slots.shape[0]):
-        row, other = block[i], vectors[slots[i]]
+        row, y, its = block[i], vectors[slots[i]], scales[slots[i]]
         total = np.float32(0.0)
-        for j in range(dim):
-            gap = other[j] - own[j]
+        for j in range(x.shape[0]):
+            gap = its * y[j] - own * x[j]
             row[j] = gap
             total += gap * gap
-        gap = extra[slots[i]] - extra[slot]
-        row[dim] = gap
-        out[i] = total + gap * gap
+        out[i] = total
 
 
 @njit(nogil=True, cache=True, fastmath=REASSOCIATE)

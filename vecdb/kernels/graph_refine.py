@@ -121,7 +121,7 @@ def _walk(
 )
 def refine_links(
     vectors: NDArray[np.float32],
-    extra: NDArray[np.float32],
+    scales: NDArray[np.float32],
     links: NDArray[np.uint32],
     begin: int,
     end: int,
@@ -131,10 +131,10 @@ def refine_links(
 ) -> None:
     """out[s] = links of slot s, for [begin, end), chosen among the ``width`` nearest found.
 
-    - ``extra``: [n], one more coordinate
+    - ``scales``: [n], what each vector is times
     - ``links``: [n, at most 32]: of the graph to walk on
     """
-    space = (vectors, extra)
+    space = (vectors, scales)
     count, dim = vectors.shape
     scratch = make_scratch(width, dim)
     pool = (scratch[0], scratch[1], np.empty(width, np.uint8))

@@ -1,8 +1,8 @@
 """The walk of a graph from neighbour to neighbour, guided by estimates of the scan plane.
 
-A pool keeps the best ``width`` codes seen; the best one that was not expanded yet is expanded, until
-there is none. A neighbour's whole block of eight codes is estimated: that takes as many lines of
-memory as one code does, and the other seven lie near it. A block is estimated once for a query.
+A pool keeps the best ``width`` codes seen; the best one that was not expanded yet is expanded, and
+so on until there is none. A neighbour's whole block of eight codes is estimated: that takes as many
+lines of memory as one code does, and the other seven lie near it. A block is estimated once.
 
 Several runs of codes (segments) share one pool: block b of run r has the number bases[r] + b. Each
 has a centre of its own, hence planes of its own of the same query.
@@ -18,11 +18,9 @@ from numba.core import cgutils
 from numpy.typing import NDArray
 
 from . import instructions as emit
-from .addresses import bytes_at, codes_at, factors_at, links_at, rows_at
+from .addresses import bytes_at, codes_at, factors_at, links_at
 from .codes import _estimate_pair
 from .instructions import I64, intrinsic
-from .refine import refine_candidates
-from .topk import push_best
 
 NONE = 0xFFFFFFFF
 ENTRIES = 8
@@ -202,9 +200,9 @@ def _score_blocks(
                 expanded[position] = 0
                 sizes[0] = end + 1
                 sizes[2] = min(sizes[2], position)
-            if not all_live and mask[block] >> np.uint8(lane) & 1:
-                if _insert(found_e, found_places, sizes[1], e, place) >= 0:
-                    sizes[1] = min(sizes[1] + 1, width)
+            live = not all_live and mask[block] >> np.uint8(lane) & 1
+            if live and _insert(found_e, found_places, sizes[1], e, place) >= 0:
+                sizes[1] = min(sizes[1] + 1, width)
 
 
 @njit(nogil=True, cache=True)
@@ -225,7 +223,7 @@ def _walk(
 ) -> None:
     """One query; counts: nodes expanded and blocks estimated."""
     blocks, limits, out = scratch
-    estimates, places, expanded = pool
+    places, expanded = pool[1], pool[2]
     sizes[:] = 0
     begun = _best_entries(table, planes, terms, words, entries[0], entries[1], out, limits)
     for i in range(begun):
@@ -307,9 +305,9 @@ def walk_graph_kernel(
     - ``planes``: uint64[queries, runs, words, 4, 1]; ``terms``: float32[queries, runs, 3]: delta,
       constant, 7.5 * padded
     - ``stamps``: one for each block of all runs, ``stamp``: [1], the last one used; of this thread
-    - ``found_e``, ``found_places``: [queries, width] the best of the slots whose bits are set in the
-      masks, by estimate; ``found_sizes``: [queries]. A place is 8 times the block's number, plus
-      the lane
+    - ``found_e``, ``found_places``: [queries, width] the best of the slots whose bits are set in
+      the masks, by estimate; ``found_sizes``: [queries]. A place is 8 times the block's number,
+      plus the lane
     - ``counts``: [queries, 2] nodes expanded, blocks estimated
     """
     width = found_e.shape[1]
@@ -338,86 +336,3 @@ def walk_graph_kernel(
             found_e[q] = pool[0]
             found_places[q] = pool[1]
             found_sizes[q] = sizes[0]
-
-
-_NUMBERS = types.Array(types.float32, 2, "C", readonly=True)
-_INDEX2 = types.Array(types.int64, 2, "C", readonly=True)
-_INDEX = types.Array(types.int64, 1, "C", readonly=True)
-
-
-@njit(
-    types.void(
-        *(_TABLE, types.int64, types.int64, types.int64, types.int64, types.int64),
-        *(_NUMBERS, _INDEX2, _INDEX, types.Array(types.uint64, 4, "C", readonly=True)),
-        *(types.Array(types.float32, 3, "C", readonly=True),),
-        *(types.Array(types.float64, 1, "C", readonly=True), types.float64, types.int64),
-        *(types.int64[:, ::1], types.int64[::1], types.int64[::1]),
-    ),
-    nogil=True,
-    cache=True,
-)
-def shorten_found(
-    table: NDArray[np.int64],
-    words: int,
-    bits: int,
-    padded: int,
-    begin: int,
-    end: int,
-    found_e: NDArray[np.float32],
-    found_places: NDArray[np.int64],
-    found_sizes: NDArray[np.int64],
-    planes8: NDArray[np.uint64],
-    terms8: NDArray[np.float32],
-    kappas: NDArray[np.float64],
-    z: float,
-    k: int,
-    out_places: NDArray[np.int64],
-    out_sizes: NDArray[np.int64],
-    refined: NDArray[np.int64],
-) -> None:
-    """Of what walks found, the slots that may still be among the k best once all bits are read.
-
-    - ``planes8``: uint64[queries, runs, 8, words]; ``terms8``: float32[queries, runs, 3]: delta8,
-      constant, length; ``kappas``: [runs]
-    - ``out_places``: [queries, width], ``out_sizes``: [queries]; ``refined``: [queries] codes read
-    """
-    width = found_e.shape[1]
-    slots, places = np.empty(width, np.int64), np.empty(width, np.int64)
-    e, value = np.empty(width, np.float32), np.empty(width, np.float32)
-    sigma, high = np.empty(width, np.float32), np.empty(width, np.float64)
-    floors = np.empty(k, np.float64)
-    none = np.empty((0, 1), np.uint64)
-    for q in range(begin, end):
-        kept, size = 0, 0
-        for r in range(table.shape[0]):
-            first, count = 8 * table[r, BASE], table[r, COUNT]
-            own = 0
-            for i in range(found_sizes[q]):
-                if first <= found_places[q, i] < first + count:
-                    slots[own] = found_places[q, i] - first
-                    e[own] = found_e[q, i]
-                    own += 1
-            blocks = (count + 7) // 8
-            planes = (bits - 1) * words + 1
-            stop = refine_candidates(
-                codes_at(table[r, CODES], blocks, words),
-                factors_at(table[r, FACTORS], blocks),
-                rows_at(table[r, REFINE], count, planes) if bits > 1 else none,
-                bits, padded, slots[:own], e[:own], planes8[q, r],
-                terms8[q, r, 0], terms8[q, r, 1], terms8[q, r, 2],
-                kappas[r], z, k, value, sigma,
-            )  # fmt: skip
-            refined[q] += stop
-            for i in range(stop):
-                error = z * np.float64(sigma[i])
-                size = push_best(floors, size, np.float64(value[i]) - error)
-                places[kept] = slots[i] + first
-                high[kept] = np.float64(value[i]) + error
-                kept += 1
-        least = floors[0] if size == k else -np.inf
-        left = 0
-        for i in range(kept):
-            if high[i] >= least:
-                out_places[q, left] = places[i]
-                left += 1
-        out_sizes[q] = left
