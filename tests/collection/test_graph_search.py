@@ -267,3 +267,18 @@ def test_what_means_nothing_to_a_walk_is_refused(docs, options, field):
     with pytest.raises(InvalidArgument) as caught:
         docs.search(np.ones(4), mode="graph", **options)
     assert caught.value.field == field
+
+
+@pytest.mark.slow
+def test_new_layout_that_was_cut_short_is_made_at_the_next_open(tmp_path, monkeypatch):
+    db, docs = fill(tmp_path / "db")
+    with db, monkeypatch.context() as patched:
+        patched.setattr(type(docs._store), "lay_out", lambda *_: None)
+        docs.set_memory_budget(budget_of(docs, "codes"))
+        assert docs.explain(QUERIES[0], K, mode="graph").degraded
+        asked = docs.search_batch(QUERIES, K, mode="graph", effort=16)
+    with vecdb.open(tmp_path / "db") as again:
+        docs = again.collection("docs")
+        docs.seal()  # waits behind it
+        assert not docs.explain(QUERIES[0], K, mode="graph").degraded
+        assert same(docs.search_batch(QUERIES, K, mode="graph", effort=16), asked)

@@ -12,12 +12,13 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import StorageError
 from ..storage import segment_files
 from ..storage.catalogue import CollectionRow
 from ..storage.manifest import SegmentRow, get_tombs, named_segments, put_tombs, scan_segments
 from ..storage.segment_info import SegmentInfo
 from ..storage.transaction import Transaction
-from .levels import add_sizes, choose_level, sizes_of
+from .levels import add_sizes, choose_level, layout_at, sizes_of
 from .masks import pack_slots
 from .residence import Residence
 from .segment import Segment, quantizer_of
@@ -46,6 +47,20 @@ class Segments:
                 self._directory, segment_row.uuid, segment_row.json_checksum
             ),
         )
+
+    def laid_out_wrongly(self, transaction: Transaction, row: CollectionRow) -> bool:
+        """Whether pages lack what searches read there under the collection's memory budget."""
+        if row.schema.memory_budget is None:
+            return False
+        try:
+            infos = [self.info(one) for one in scan_segments(transaction, row.number)]
+        except StorageError:  # the first search says so
+            return False
+        there = [info for info in infos if info is not None]
+        level = choose_level(
+            row.schema.memory_budget, add_sizes([sizes_of(info) for info in there])
+        ).level
+        return any(layout_at(row.schema, level, info.count) > info.layout for info in there)
 
     def load(
         self,

@@ -237,11 +237,13 @@ class Store:
                     self._unclean[row.number] = row
 
     def _find_seals(self) -> None:
-        """Go on with seals that the end of a process cut short."""
+        """Go on with seals, and with new layouts, that the end of a process cut short."""
         with self.environment.read() as transaction:
             for row, state in scan_states(transaction):
                 if self.sealer is not None:
                     self.sealer.note(row, state)
+                if self.segments.laid_out_wrongly(transaction, row):
+                    self.lay_out(row)
 
     def _chore(self) -> Callable[[Group], Any] | None:
         """Work for a moment when no write waits; None: there is none."""
