@@ -189,7 +189,7 @@ class _Group:
         wanted = np.zeros((count, walk.beam), np.int64)
         addresses = np.zeros((count, walk.beam), np.int64)
         sizes = np.zeros(count, np.int64)
-        end = (walk.k, walk.margin, walk.sigmas, walk.allowance)
+        end: tuple[Any, ...] = (walk.k, walk.margin, walk.sigmas, walk.allowance)
         begin_walks(*self.coded, *self.pools)
         while True:
             choose_pages(self.table, self.metric, *end, *self.pools, self.best, wanted, sizes)
