@@ -12,6 +12,10 @@ from .results import FOLDER, write_results
 from .suites import SUITES, report_lines, suite_lines
 
 
+BY_NAME = ("recall", "grouping", "graph", "beyond", "pages", "budgets", "cold")
+"""Run only when they are asked for: they need data, peers or hours."""
+
+
 @click.group()
 def bench() -> None:
     """Measure the database. Close everything else first; results go to bench/results/."""
@@ -24,8 +28,11 @@ def run(suites: tuple[str, ...], note: str) -> None:
     """Run SUITES, or all of them, and store the results.
 
     recall takes its datasets from the folder that VECDB_BENCH_DATA names; it is left out without.
+    Those that take hours, or make environments for peers, are run by name alone.
     """
-    everything = [name for name in SUITES if name != "recall" or os.environ.get(VARIABLE)]
+    everything = [name for name in SUITES if name not in BY_NAME]
+    if os.environ.get(VARIABLE):
+        everything.append("recall")
     for name in suites or everything:
         click.echo(f"{name} ...", err=True)
         path = write_results(name, f"python -m bench run {name}", SUITES[name].run(), note)

@@ -28,6 +28,7 @@ CODE_BITS = (4, 2)
 """Ours; the second only where it allows a better level."""
 PAGE_BUDGETS = (0.30, 0.75)
 PAGE_BYTES = (4096, 8192, 16384)
+SMALL_BUDGETS = (0.20, 0.10)
 
 CACHING = 1
 """Of its nodes: those that its sample queries visit; 2, the first levels, read 14 % more."""
@@ -44,6 +45,24 @@ def measure_beyond() -> Rows:
 def measure_pages() -> Rows:
     """The same of our side alone: one collection for each size of pages, in turns."""
     return [row for data in prepared() for row in _sweep_pages(data)]
+
+
+def measure_budgets() -> Rows:
+    """Our side alone, with codes of two bits: a fifth of the raw bytes, then a tenth."""
+    return [row for data in prepared() for row in _within(data)]
+
+
+def _within(data: Prepared) -> Iterator[dict[str, Any]]:
+    with Ours(data, code_bits=2) as ours:
+        for share in SMALL_BUDGETS:
+            budget = int(share * data.raw_bytes)
+            ours.set_budget(budget)
+            about = data.about | {"share": share, "budget": budget}
+            for effort in (0.5, 1.0, 2.0):
+                for row in run_in_turns(data, [ours.runner(effort)]):
+                    yield about | {"kind": "search"} | row | ours.counts(effort)
+            yield about | ours.memory()
+        yield from ours.builds
 
 
 def _compare(data: Prepared) -> Iterator[dict[str, Any]]:

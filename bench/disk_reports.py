@@ -129,6 +129,37 @@ def report_pages(rows: Rows) -> list[Figure]:
     return found
 
 
+def report_budgets(rows: Rows) -> list[Figure]:
+    found = []
+    for some in _by([row for row in rows if row["kind"] == "search"], "dataset", "share"):
+        for row in some:
+            pages = row["pages_read"]
+            goal = "<= 25" if row["share"] == 0.20 and row["recall"] >= 0.95 else ""
+            found.append(
+                Figure(
+                    what=f"{row['share']:.0%} of the raw bytes, 2 bits, {_named(row)}, level "
+                    f"{row['level']!r}, effort {row['effort']:g}: pages read",
+                    goal=goal,
+                    measured=f"{pages:.1f} in {row['io_rounds']:.1f} rounds, recall@10 "
+                    f"{row['recall']:.4f}, {row['qps_cpu_1']:,.0f} queries a CPU second",
+                    met=pages <= 25 if goal else None,
+                )
+            )
+    memory = [row for row in rows if row["kind"] == "memory"]
+    budgets = [row["budget"] for row in memory]
+    over = [row["rss_own"] - budget for row, budget in zip(memory, budgets, strict=True)]
+    found += [
+        Figure(
+            what=f"{row['share']:.0%} of the raw bytes, {_named(row)}: memory over the budget",
+            goal="",
+            measured=f"{extra / 1e6:.1f} MB over {budget / 1e6:.1f} MB, all that was searched",
+            met=None,
+        )
+        for row, budget, extra in zip(memory, budgets, over, strict=True)
+    ]
+    return found
+
+
 def report_cold(rows: Rows) -> list[Figure]:
     found = []
     for some in _by(rows, "dataset"):

@@ -8,9 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from .beyond_ram import measure_beyond, measure_pages
+from .beyond_ram import measure_beyond, measure_budgets, measure_pages
 from .cold import measure_cold
-from .disk_reports import report_beyond, report_cold, report_graph, report_grouping, report_pages
+from .disk_reports import (
+    report_beyond,
+    report_budgets,
+    report_cold,
+    report_graph,
+    report_grouping,
+    report_pages,
+)
 from .exact import measure_exact, ratios
 from .figures import Figure, spread
 from .graph_search import measure_graph
@@ -264,6 +271,7 @@ SUITES = {
     "graph": Suite(run=measure_graph, report=report_graph),
     "beyond": Suite(run=measure_beyond, report=report_beyond),
     "pages": Suite(run=measure_pages, report=report_pages),
+    "budgets": Suite(run=measure_budgets, report=report_budgets),
     "cold": Suite(run=measure_cold, report=report_cold),
 }
 
