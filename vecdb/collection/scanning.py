@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..deadline import Deadline
 from ..index.flat import Nearest, score_candidates, search_rows
+from ..index.graph import SIGMAS as WALK_SIGMAS
 from ..index.rows import row_norms
 from ..index.scan import Queries
 from ..index.scan_codes import KEPT_MAX, Scan
@@ -53,7 +54,8 @@ class Effort:
     @property
     def walk_sigmas(self) -> float:
         """The same for what a walk has found: a larger shortlist costs reads."""
-        return sigmas_at(self.factor) - 1.0
+        least, most = SIGMAS
+        return WALK_SIGMAS + (self.sigmas - least) / (most - least) * (most - WALK_SIGMAS)
 
 
 DEFAULT = Effort(widenings=1)

@@ -192,7 +192,8 @@ class _Group:
         end: tuple[Any, ...] = (walk.k, walk.margin, walk.sigmas, walk.allowance)
         begin_walks(*self.coded, *self.pools)
         while True:
-            choose_pages(self.table, self.metric, *end, *self.pools, self.best, wanted, sizes)
+            asked_for: tuple[Any, ...] = (*end, *self.pools, self.best, wanted, sizes)
+            choose_pages(self.table, self.metric, *asked_for)
             if not sizes.any():
                 return self._results()
             walk.deadline.check("walking on pages")
