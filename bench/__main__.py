@@ -11,7 +11,6 @@ from .recall import VARIABLE
 from .results import FOLDER, write_results
 from .suites import SUITES, report_lines, suite_lines
 
-
 BY_NAME = ("recall", "grouping", "graph", "beyond", "pages", "budgets", "cold")
 """Run only when they are asked for: they need data, peers or hours."""
 

@@ -162,8 +162,10 @@ def queries():
 def as_lists(walked):
     """All that an answer has, comparable."""
     return [
-        (one.places.tobytes(), one.raw.tobytes(), one.squares.tobytes(), one.rounds)
-        + (one.nodes_expanded, one.codes_scanned, one.codes_refined, one.stopped_by)
+        (
+            *(one.places.tobytes(), one.raw.tobytes(), one.squares.tobytes(), one.rounds),
+            *(one.nodes_expanded, one.codes_scanned, one.codes_refined, one.stopped_by),
+        )
         for one in walked
     ]
 
