@@ -29,6 +29,7 @@ CODE_BITS = (4, 2)
 PAGE_BUDGETS = (0.30, 0.75)
 PAGE_BYTES = (4096, 8192, 16384)
 SMALL_BUDGETS = (0.20, 0.10)
+COLD_ROUNDS = 5
 
 CACHING = 1
 """Of its nodes: those that its sample queries visit; 2, the first levels, read 14 % more."""
@@ -62,7 +63,21 @@ def _within(data: Prepared) -> Iterator[dict[str, Any]]:
                 for row in run_in_turns(data, [ours.runner(effort)]):
                     yield about | {"kind": "search"} | row | ours.counts(effort)
             yield about | ours.memory()
+            yield from (about | row for row in _first_answers(data, ours))
+        ours.set_budget(None)
+        yield from (data.about | {"share": None} | row for row in _first_answers(data, ours))
         yield from ours.builds
+
+
+def _first_answers(data: Prepared, ours: Ours) -> Iterator[dict[str, Any]]:
+    """New processes, and the kernel's copies of files dropped."""
+    ours.rest()
+    for turn in range(COLD_ROUNDS):
+        with Side("vecdb") as side:
+            side.call("drop_cached", folder=ours.path)
+            options = {"threads": 2, "effort": None, "mode": "graph"}
+            found = side.call("first_answer", folder=ours.path, queries=data.queries, **options)
+        yield {"kind": "cold", "level": ours.level, "round": turn} | found
 
 
 def _compare(data: Prepared) -> Iterator[dict[str, Any]]:
