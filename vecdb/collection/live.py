@@ -15,6 +15,7 @@ from dataclasses import replace
 from ..errors import DataCorruption
 from ..quantize.planes import Encoder
 from ..storage.catalogue import CollectionRow, State
+from ..storage.files import give_back_memory
 from ..storage.manifest import SegmentRow, get_tombs, scan_segments
 from ..storage.operations import Operation, scan_operations
 from ..storage.transaction import Transaction
@@ -113,6 +114,8 @@ class LiveSnapshot:
         moved = newest.at_level(plan.level)
         self._segments.keep(one.segment for one in moved.segments)
         self._planned = newest.manifest, budget
+        if budget is not None:
+            give_back_memory()
         return moved
 
     def _catch_up(
@@ -166,6 +169,8 @@ class LiveSnapshot:
         self._missing.clear()
         self._drop_pages(old, segments)
         self._planned = state.manifest, budget
+        if budget is not None:
+            give_back_memory()
         encoder = segments[-1].segment.encoder if segments else self._origin
         tail = Tail(schema=self._row.schema, encoder=encoder, first=state.first_slot)
         # Sequence 0: of an operation that was cut into parts some may be left.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import mmap
 import os
@@ -134,6 +135,16 @@ def aligned_bytes(size: int) -> NDArray[np.uint8]:
     memory = np.empty(size + 4096, np.uint8)
     start = -memory.ctypes.data % 4096
     return memory[start : start + size]
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the system: after reading large files the allocator keeps much of it.
+
+    Nothing happens where the C library cannot.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class StoredFile:
