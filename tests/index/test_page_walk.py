@@ -14,6 +14,7 @@ from vecdb.errors import DataCorruption, DeadlineExceeded
 from vecdb.index.entries import Entries
 from vecdb.index.graph_build import merge_links
 from vecdb.index.page_walk import PagePart, PageWalk, _Group, walk_pages
+from vecdb.kernels import page_pool
 from vecdb.kernels.exact import score_pairs
 from vecdb.kernels.refine import refine_candidates
 from vecdb.quantize.bounds import KAPPA
@@ -235,17 +236,33 @@ def test_masked_slots_steer_and_are_never_found(make, walk, queries, level):
         assert len(one.places) < len(all_of_them.places)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
-def test_segments_share_one_pool(make, walk, queries, level):
+def test_all_of_all_segments_are_found_by_the_widest_walk(make, walk, queries, level):
     segments = [make(level, count=count, first=first) for count, first in SIZES]
     walked = walk(segments, queries)
     for one in walked:
         assert sorted(one.places) == [place for some in segments for place in some.places]
     assert as_lists(walk(segments[::-1], queries)) == as_lists(walked)
-    narrow = walk(segments, queries, width=40)
-    apart = [walk([some], queries, width=40) for some in segments]
-    for one, *others in zip(narrow, *apart, strict=True):
-        assert one.nodes_expanded < sum(other.nodes_expanded for other in others)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", LEVELS)
+def test_many_segments_are_searched_as_well_as_one(make, walk, level):
+    """Each has its share of the nearest, so a walk that prefers one misses most."""
+    queries = draw(np.random.default_rng(8), 20)
+    segments = [make(level, count=400, first=1_000 * number) for number in range(12)]
+    options = {"width": 64, "allowance": 16}
+    walked = walk(segments, queries, **options)
+    rows = np.concatenate([some.vectors for some in segments]).astype(np.float64)
+    places = np.concatenate([some.places for some in segments])
+    found = []
+    for query, one in zip(queries, walked, strict=True):
+        gaps = ((rows - query) ** 2).sum(1)
+        found.append(np.isin(places[np.argsort(gaps)[:K]], one.places).mean())
+    assert np.mean(found) >= 0.95
+    pages = sum(some.part.pages.geometry.pages(400) for some in segments)
+    assert np.mean([one.nodes_expanded for one in walked]) < 0.5 * pages
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -258,9 +275,9 @@ def test_pool_has_the_estimates_of_the_codes(make, make_cache, queries, level, b
     query = encoder.mean[None] if same else queries[:1]
     group = _Group([segment.part], quantizer, query, PageWalk(k=K, width=COUNT, allowance=NO_END))
     group.run(make_cache(8).hold)
-    size = group.numbers[0, 0]
+    size = group.ends[0, 0, page_pool.SIZE]
     assert size > COUNT // 2
-    slots, found = group.pools[2][0, :size], group.pools[0][0, :size]
+    slots, found = group.pools[2][0, 0, :size], group.pools[0][0, 0, :size]
     planes = encoder.prepare(quantizer.rotate_queries(query))
     codes, fac, refine = segment.codes
     e, sigma = np.empty((2, 1), np.float32)
@@ -283,6 +300,7 @@ def test_pool_has_the_estimates_of_the_codes(make, make_cache, queries, level, b
 # ----------------------------------------------------------------------------- how they end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("metric", METRICS)
 def test_walk_ends_when_too_much_is_too_far(make, walk, queries, level, metric):
@@ -345,6 +363,7 @@ def test_linked_pages_without_codes_in_memory_are_refused(make, walk, queries):
 # ------------------------------------------------------------------------ what does not decide
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", LEVELS)
 def test_answer_is_the_same_alone_cached_and_on_many_threads(make, walk, pool, level):
     queries = draw(np.random.default_rng(9), 75)

@@ -1,4 +1,8 @@
-"""Which pages a walk reads next: a pool of slots by estimate, and an end to it.
+"""Which pages a walk reads next: pools of slots by estimate, and an end to each.
+
+Every run has a pool, a turn and an end of its own, since no link leads from one to another. In one
+pool for all, what the first pages name drives out where the other runs begin; and by the k-th best
+of one run, the first steps in another are too far. Only that k-th best is common.
 
 Numbers of slots are as in ``graph_walk``: 8 times the block's number among all runs, plus the lane.
 Pages are counted over all runs too.
@@ -10,25 +14,31 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
-from .graph_walk import BASE, COLUMNS, _insert, _run_of
+from .graph_walk import BASE, COLUMNS, _insert
 
-PER_PAGE, NEIGHBOURS, LINKS_AT, BLOCKS_AT, PAGE_BASE, ROW_BYTES = range(COLUMNS, COLUMNS + 6)
-PAGE_COLUMNS = COLUMNS + 6
+PER_PAGE, NEIGHBOURS, LINKS_AT, BLOCKS_AT, PAGE_BASE = range(COLUMNS, COLUMNS + 5)
+ROW_BYTES, WIDTH, ALLOWANCE = range(COLUMNS + 5, COLUMNS + 8)
+PAGE_COLUMNS = COLUMNS + 8
 """Columns of the table of runs: those of ``graph_walk``, then these."""
 L2, COSINE, DOT = 0, 1, 2
 RUNNING, POOL, MARGIN = 0, 1, 2
-"""Why a query has ended: all of its pool was read, or what is left lies too far."""
-POOL_SIZE, FAR, STATE, FOUND, EXPANDED, SCANNED, REFINED, BEST = range(8)
-NUMBERS = 8
+"""Why a walk has ended in a run: all of the pool was read, or what is left lies too far."""
+FOUND, EXPANDED, SCANNED, REFINED, BEST = range(5)
+NUMBERS = 5
 """Columns of what is counted for each query."""
+SIZE, FAR, STATE = range(3)
+ENDS = 3
+"""Columns of what is counted for each pool."""
 
 TABLE = types.Array(types.int64, 2, "C", readonly=True)
 POOLS = (
-    *(types.float32[:, ::1], types.float32[:, ::1], types.int64[:, ::1], types.uint8[:, ::1]),
+    *(types.float32[:, :, ::1], types.float32[:, :, ::1], types.int64[:, :, ::1]),
+    *(types.uint8[:, :, ::1], types.int64[:, :, ::1]),
     *(types.uint8[:, ::1], types.uint8[:, ::1], types.int64[:, ::1]),
 )
 """What walks remember, a row a query: estimates, their sigmas, slots and whether they are done with
-([width]); a bit for each slot that was met and for each page that was read; ``NUMBERS``."""
+([runs, width], of which each run uses its own ``WIDTH``); ``ENDS`` of each run; a bit for each slot
+that was met and for each page that was read; ``NUMBERS``."""
 
 
 @njit(nogil=True, cache=True)
@@ -47,23 +57,23 @@ def offer(
     pool_sigma: NDArray[np.float32],
     pool: NDArray[np.int64],
     done: NDArray[np.uint8],
-    numbers: NDArray[np.int64],
+    size: int,
+    width: int,
     e: float,
     sigma: float,
     number: int,
-) -> None:
-    """Put a slot, not met before, into the pool if it is good enough."""
-    width = pool_e.shape[0]
-    at = _insert(pool_e, pool, numbers[POOL_SIZE], e, number)
+) -> int:
+    """Put a slot, not met before, into a pool if it is good enough; how many are there now."""
+    at = _insert(pool_e[:width], pool[:width], size, e, number)
     if at < 0:
-        return
-    end = min(numbers[POOL_SIZE], width - 1)
+        return size
+    end = min(size, width - 1)
     for j in range(end, at, -1):
         done[j] = done[j - 1]
         pool_sigma[j] = pool_sigma[j - 1]
     done[at] = 0
     pool_sigma[at] = sigma
-    numbers[POOL_SIZE] = end + 1
+    return end + 1
 
 
 @njit(nogil=True, cache=True)
@@ -80,7 +90,7 @@ def _is_far(metric: int, e: float, sigma: float, kth: float, margin: float, sigm
 
 @njit(
     types.void(
-        *(TABLE, types.int64, types.int64, types.float64, types.float64, types.int64),
+        *(TABLE, types.int64, types.int64, types.float64, types.float64),
         *(*POOLS, types.float64[:, ::1], types.int64[:, ::1], types.int64[::1]),
     ),
     nogil=True,
@@ -92,11 +102,11 @@ def choose_pages(
     k: int,
     margin: float,
     sigmas: float,
-    allowance: int,
     pool_e: NDArray[np.float32],
     pool_sigma: NDArray[np.float32],
     pool: NDArray[np.int64],
     done: NDArray[np.uint8],
+    ends: NDArray[np.int64],
     met: NDArray[np.uint8],
     read: NDArray[np.uint8],
     numbers: NDArray[np.int64],
@@ -104,36 +114,38 @@ def choose_pages(
     wanted: NDArray[np.int64],
     sizes: NDArray[np.int64],
 ) -> None:
-    """wanted[q, :sizes[q]] = the pages that each query reads next, the most promising first.
+    """wanted[q, :sizes[q]] = the pages that each query reads next; of each run an equal number.
 
     - ``best``: [queries, k] as of ``push_best``: the best so far, as of ``_is_far``
-    - ``margin``, ``sigmas``, ``allowance``: so many pages may be read for slots beyond ``margin``
+    - ``margin``, ``sigmas``: ``ALLOWANCE`` pages of a run may be read for slots beyond ``margin``
       times the squared distance of the k-th best, or under dot below it by so many sigmas
     """
+    beam = wanted.shape[1] // table.shape[0]
     for q in range(pool_e.shape[0]):
         sizes[q] = 0
-        if numbers[q, STATE] != RUNNING:
-            continue
         full = numbers[q, BEST] == k
-        for i in range(numbers[q, POOL_SIZE]):
-            if done[q, i]:
+        for r in range(table.shape[0]):
+            if ends[q, r, STATE] != RUNNING:
                 continue
-            if sizes[q] == wanted.shape[1]:
-                break
-            done[q, i] = 1
-            r = _run_of(table, pool[q, i] // 8)
-            slot = pool[q, i] - 8 * table[r, BASE]
-            page = table[r, PAGE_BASE] + slot // table[r, PER_PAGE]
-            if has_bit(read[q], page):
-                continue
-            e, sigma = pool_e[q, i], pool_sigma[q, i]
-            if full and _is_far(metric, e, sigma, best[q, 0], margin, sigmas):
-                numbers[q, FAR] += 1
-                if numbers[q, FAR] > allowance:
-                    numbers[q, STATE] = MARGIN
+            before = sizes[q]
+            for i in range(ends[q, r, SIZE]):
+                if sizes[q] - before == beam:
                     break
-            set_bit(read[q], page)
-            wanted[q, sizes[q]] = page
-            sizes[q] += 1
-        if sizes[q] == 0 and numbers[q, STATE] == RUNNING:
-            numbers[q, STATE] = POOL
+                if done[q, r, i]:
+                    continue
+                done[q, r, i] = 1
+                slot = pool[q, r, i] - 8 * table[r, BASE]
+                page = table[r, PAGE_BASE] + slot // table[r, PER_PAGE]
+                if has_bit(read[q], page):
+                    continue
+                e, sigma = pool_e[q, r, i], pool_sigma[q, r, i]
+                if full and _is_far(metric, e, sigma, best[q, 0], margin, sigmas):
+                    ends[q, r, FAR] += 1
+                    if ends[q, r, FAR] > table[r, ALLOWANCE]:
+                        ends[q, r, STATE] = MARGIN
+                        break
+                set_bit(read[q], page)
+                wanted[q, sizes[q]] = page
+                sizes[q] += 1
+            if sizes[q] == before and ends[q, r, STATE] == RUNNING:
+                ends[q, r, STATE] = POOL

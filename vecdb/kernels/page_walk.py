@@ -44,7 +44,9 @@ from .page_pool import (
     REFINED,
     ROW_BYTES,
     SCANNED,
+    SIZE,
     TABLE,
+    WIDTH,
     has_bit,
     offer,
     set_bit,
@@ -133,6 +135,7 @@ def begin_walks(
     pool_sigma: NDArray[np.float32],
     pool: NDArray[np.int64],
     done: NDArray[np.uint8],
+    ends: NDArray[np.int64],
     met: NDArray[np.uint8],
     read: NDArray[np.uint8],
     numbers: NDArray[np.int64],
@@ -163,9 +166,9 @@ def begin_walks(
                         terms8[q], kappas[r], one, e, sigma, out,
                     )  # fmt: skip
                 set_bit(met[q], best[i])
-                offer(
-                    *(pool_e[q], pool_sigma[q], pool[q], done[q], numbers[q]),
-                    *(e[0], sigma[0], best[i]),
+                ends[q, r, SIZE] = offer(
+                    *(pool_e[q, r], pool_sigma[q, r], pool[q, r], done[q, r], ends[q, r, SIZE]),
+                    *(table[r, WIDTH], e[0], sigma[0], best[i]),
                 )
 
 
@@ -310,6 +313,7 @@ def take_pages(
     pool_sigma: NDArray[np.float32],
     pool: NDArray[np.int64],
     done: NDArray[np.uint8],
+    ends: NDArray[np.int64],
     met: NDArray[np.uint8],
     read: NDArray[np.uint8],
     numbers: NDArray[np.int64],
@@ -355,7 +359,7 @@ def take_pages(
                     kappas[r], slots[:count], e, sigma, out,
                 )  # fmt: skip
             for j in range(count):
-                number = 8 * table[r, BASE] + slots[j]
-                offer(
-                    pool_e[q], pool_sigma[q], pool[q], done[q], numbers[q], e[j], sigma[j], number
+                ends[q, r, SIZE] = offer(
+                    *(pool_e[q, r], pool_sigma[q, r], pool[q, r], done[q, r], ends[q, r, SIZE]),
+                    *(table[r, WIDTH], e[j], sigma[j], 8 * table[r, BASE] + slots[j]),
                 )
