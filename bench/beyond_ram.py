@@ -21,9 +21,9 @@ BUDGETS = (0.10, 0.20, 0.30, 0.50)
 EFFORTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 COMPLEXITIES = (10, 20, 40, 80, 160, 320)
 BEAMS = (4, 8)
-INDEXES = ((32, 32), (64, 32), (64, 96), (64, 256))
-"""Of diskannpy: links of a node (32: as many as ours), and bytes of its codes, where they fit the
-dimension and the budget. With 64 links it reads less for the same recall."""
+INDEXES = ((64, 32), (64, 96), (64, 256))
+"""Of diskannpy: links of a node (with 32, as many as ours, it reads more), and bytes of its codes, where they fit the
+dimension and the budget."""
 CODE_BITS = (4, 2)
 """Ours; the second only where it allows a better level."""
 PAGE_BUDGETS = (0.30, 0.75)

@@ -63,6 +63,12 @@ TABLES = [
     "segments",
     "tombs",
     "backgrounds",
+    "principals",
+    "grants",
+    "access",
+    "postings",
+    "patches",
+    "credentials",
 ]
 
 
@@ -102,11 +108,11 @@ def test_constants_have_never_been_renumbered():
     assert format.MAGIC.to_bytes(4, "little") == b"VDB1"
     assert format.PAGE_MAGIC.to_bytes(4, "little") == b"VPG1"
     assert format.ARRAYS_MAGIC.to_bytes(4, "little") == b"VAR1"
-    assert (format.VERSION, format.SEGMENT_VERSION, format.CHECKSUM_BYTES) == (2, 1, 4)
+    assert (format.VERSION, format.SEGMENT_VERSION, format.CHECKSUM_BYTES) == (3, 1, 4)
     assert (format.ID_NONE, format.ID_INT, format.ID_STR) == (0, 1, 2)
     assert (format.OP_UPSERT, format.OP_DELETE) == (1, 2)
     assert list(format.TABLES) == TABLES
-    assert list(format.TABLES_1) == TABLES[:10]
+    assert format.TABLES_OF == {1: tuple(TABLES[:10]), 2: tuple(TABLES[:13])}
     assert format.LAYOUT_VECTORS == 0
     assert " ".join(format.DTYPE_CODES) == "<f4 <f2 |u1 <u2 <u4 <u8 <i4 <i8 <f8"
     assert list(format.DTYPE_CODES.values()) == list(range(1, 10))

@@ -15,7 +15,10 @@ from .checksum import damaged, pack, unpack
 from .format import NUMBER, STATE_VALUE
 from .transaction import Transaction
 
-DATA_TABLES = ("records", "payloads", "operations", "segments", "tombs", "backgrounds")
+DATA_TABLES = (
+    *("records", "payloads", "operations", "segments", "tombs", "backgrounds"),
+    *("principals", "grants", "access", "postings", "patches"),
+)
 """Tables whose keys begin with the collection's number, and go with it."""
 
 

@@ -12,11 +12,13 @@ import struct
 import numpy as np
 
 MAGIC = 0x31424456  # "VDB1" in the file
-VERSION = 2
+VERSION = 3
 """A ratchet: raised when an older program could misread what we write.
 
 1: the first. 2: tables ``segments``, ``tombs`` and ``backgrounds``, and the folder ``segments``: to
-an older program sealed records would have no vector. Opening for writing raises 1 (``upgrade``).
+an older program sealed records would have no vector. 3: tables ``principals`` to ``credentials``: an
+older program would write records that no tenant loses or keeps. Opening for writing raises 1 and 2
+(``upgrade``).
 """
 SEGMENT_VERSION = 1
 """Of the files of a segment: its pages, its files of arrays, ``segment.json``. 1: the first."""
@@ -39,9 +41,15 @@ TABLES = (
     "segments",
     "tombs",
     "backgrounds",
+    "principals",
+    "grants",
+    "access",
+    "postings",
+    "patches",
+    "credentials",
 )
-TABLES_1 = TABLES[:10]
-"""The tables of version 1."""
+TABLES_OF = {1: TABLES[:10], 2: TABLES[:13]}
+"""The tables of older versions."""
 
 FORMAT_KEY = b"format"
 COUNTERS_KEY = b"counters"

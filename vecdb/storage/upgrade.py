@@ -10,7 +10,7 @@ from .transaction import Transaction
 
 
 def upgrade_database(environment: Any, header: Any, *, read_only: bool) -> None:
-    """Make the tables that version 1 lacks; ``header`` is the stored ``format.FORMAT``.
+    """Make the tables that its version lacks; ``header`` is the stored ``format.FORMAT``.
 
     Only what ``header`` says was never there is made: a table that is missing otherwise is lost.
     """
@@ -26,7 +26,7 @@ def upgrade_database(environment: Any, header: Any, *, read_only: bool) -> None:
     raised = header.copy()
     raised["version"] = format.VERSION
     with environment.begin(write=True) as raw:
-        later = set(format.TABLES) - set(format.TABLES_1)
+        later = set(format.TABLES) - set(format.TABLES_OF[found])
         tables = {name: environment.open_db(name.encode(), txn=raw) for name in sorted(later)}
         tables["database"] = environment.open_db(b"database", txn=raw, create=False)
         Transaction(raw, tables).put("database", format.FORMAT_KEY, raised.tobytes())
