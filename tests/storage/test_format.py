@@ -112,7 +112,7 @@ def test_constants_have_never_been_renumbered():
     assert (format.ID_NONE, format.ID_INT, format.ID_STR) == (0, 1, 2)
     assert (format.OP_UPSERT, format.OP_DELETE) == (1, 2)
     assert list(format.TABLES) == TABLES
-    assert format.TABLES_OF == {1: tuple(TABLES[:10]), 2: tuple(TABLES[:13])}
+    assert {1: tuple(TABLES[:10]), 2: tuple(TABLES[:13])} == format.TABLES_OF
     assert format.LAYOUT_VECTORS == 0
     assert " ".join(format.DTYPE_CODES) == "<f4 <f2 |u1 <u2 <u4 <u8 <i4 <i8 <f8"
     assert list(format.DTYPE_CODES.values()) == list(range(1, 10))
