@@ -16,8 +16,8 @@ VERSION = 3
 """A ratchet: raised when an older program could misread what we write.
 
 1: the first. 2: tables ``segments``, ``tombs`` and ``backgrounds``, and the folder ``segments``: to
-an older program sealed records would have no vector. 3: tables ``principals`` to ``credentials``: an
-older program would write records that no tenant loses or keeps. Opening for writing raises 1 and 2
+an older program sealed records would have no vector. 3: tables ``principals`` to ``credentials``:
+an older program would write records that no tenant loses or keeps. Opening for writing raises 1 and 2
 (``upgrade``).
 """
 SEGMENT_VERSION = 1
