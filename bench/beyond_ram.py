@@ -22,8 +22,8 @@ EFFORTS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 COMPLEXITIES = (10, 20, 40, 80, 160, 320)
 BEAMS = (4, 8)
 INDEXES = ((64, 32), (64, 96), (64, 256))
-"""Of diskannpy: links of a node (with 32, as many as ours, it reads more), and bytes of its codes, where they fit the
-dimension and the budget."""
+"""Of diskannpy: links of a node (with 32, as many as ours, it reads more), and bytes of its codes,
+where they fit the dimension and the budget."""
 CODE_BITS = (4, 2)
 """Ours; the second only where it allows a better level."""
 PAGE_BUDGETS = (0.30, 0.75)

@@ -21,6 +21,7 @@ from vecdb.storage.catalogue import (
     scan_collections,
     sweep_dropped,
 )
+from vecdb.storage.format import NUMBER
 
 SCHEMA = CollectionSchema(dim=3, metric="l2", dtype="uint8", fields={"lang": "keyword", "n": "int"})
 DATA_TABLES = ("records", "payloads", "operations")

@@ -17,8 +17,8 @@ VERSION = 3
 
 1: the first. 2: tables ``segments``, ``tombs`` and ``backgrounds``, and the folder ``segments``: to
 an older program sealed records would have no vector. 3: tables ``principals`` to ``credentials``:
-an older program would write records that no tenant loses or keeps. Opening for writing raises 1 and 2
-(``upgrade``).
+an older program would write records that no tenant loses or keeps. Opening for writing raises older
+ones (``upgrade``).
 """
 SEGMENT_VERSION = 1
 """Of the files of a segment: its pages, its files of arrays, ``segment.json``. 1: the first."""
