@@ -145,7 +145,7 @@ def test_cache_is_bounded_in_entries_and_in_slots(filled, monkeypatch):
     assert slots(filled, cache, {"group": {"gte": -199}}) is kept
     monkeypatch.setattr(filtering, "_CACHE_SLOTS", 40)
     slots(filled, cache, {"group": 2})
-    assert sum(len(one) for _, one in cache._found.values()) <= 40
+    assert sum(len(one.origins) for one in cache._found.values()) <= 40
     monkeypatch.setattr(filtering, "_CACHE_SLOTS", 1)
     assert len(slots(filled, cache, {"group": {"gte": 0}})) > 1  # too large to keep, still right
     assert not cache._found

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..storage.catalogue import CollectionRow, State
 from ..storage.format import OPERATION_KEY
 from ..storage.operations import Operation, put_upsert, scan_operations
+from ..storage.patches import drop_patches
 from ..storage.records import Ids, get_records, id_keys, pack_record
 from ..storage.transaction import Transaction
 from .group import Group
@@ -141,6 +142,7 @@ def _write_again(
         vectors=survivors.vectors,
         retired=survivors.slots,
     )
+    drop_patches(group.transaction, row.number, survivors.slots)
     moved = enumerate(zip(survivors.keys, survivors.sequences, strict=True), first_slot)
     group.transaction.put_many(
         "records", [(key, pack_record(slot, last)) for slot, (key, last) in moved]

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ..deadline import Deadline
-from ..filters import parse_filter
+from ..filters import Node, parse_filter
 from ..results import WriteResult
 from ..storage.catalogue import CollectionRow
+from ..storage.records import id_keys
 from . import writes
 from .batch import digest
 from .filtering import make_test, scan_matching
 from .group import Group
-from .store import Store
+from .store import Store, View
 
 
 def delete_matching(
@@ -30,11 +31,10 @@ def delete_matching(
     text = repr(node).encode()
     write = writes.make_write(row, deadline, key, lambda: digest(b"delete where", text))
     seen, found = -1, []
-    with store.view(name) as view:
+    with store.view(name, with_snapshot=store.has_snapshot(name)) as view:
         if view.row.number == row.number:  # the name may have been given to another meanwhile
             seen = view.state.sequence
-            matching = scan_matching(view.transaction, row, test, deadline)
-            found = [key for key, _, _ in matching]
+            found = _matching_keys(store, view, node, deadline)
 
     def apply(group: Group, state: Any) -> WriteResult:
         keys = found
@@ -44,3 +44,15 @@ def delete_matching(
         return writes.delete(group, state, row, keys)
 
     return lambda group: write.run(group, apply)
+
+
+def _matching_keys(store: Store, view: View, node: Node | None, deadline: Deadline) -> list[bytes]:
+    """In the order of the ids, as a scan gives them."""
+    snapshot, row, test = view.snapshot, view.row, make_test(node, view.row)
+    if node is None or test is None or snapshot is None:
+        return [key for key, _, _ in scan_matching(view.transaction, row, test, deadline)]
+    origins = store.filters.matching_slots(
+        view.transaction, row, view.state, node, deadline, snapshot
+    )
+    places = snapshot.places_of(origins)
+    return sorted(id_keys(row.number, snapshot.ids_of(places))) if len(places) else []

@@ -1,10 +1,10 @@
-"""Which records of a collection match a filter: tested one by one, in the order of their ids."""
+"""Which records of a collection match a filter, by id one by one, or all of them at once."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,16 @@ from ..deadline import Deadline
 from ..filters import EVERYTHING, NOTHING, Node, compile_filter
 from ..storage.catalogue import CollectionRow, State
 from ..storage.format import NUMBER
+from ..storage.patches import Patches, scan_patches
 from ..storage.records import unpack_record
 from ..storage.transaction import Transaction
+from .matching import MaskCache, Matched, Matching, RecordTests, Test
 from .payload import decode_payload
+from .snapshot import Snapshot
 
 _CHECK_RECORDS = 1_024
 _CACHE_ENTRIES = 64
 _CACHE_SLOTS = 16 * 1024 * 1024
-
-Test = Callable[[Any], bool]
 
 
 def scan_matching(
@@ -66,12 +67,14 @@ def make_test(node: Node | None, row: CollectionRow) -> Test | None:
 
 
 class FilterCache:
-    """The slots that recent filters matched, while their collection stays as it was."""
+    """The slots that recent filters matched, and what is known of segments from before."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # Guarded by self._lock; oldest use first.
-        self._found: OrderedDict[tuple[int, Node], tuple[int, NDArray[np.int64]]] = OrderedDict()
+        self._found: OrderedDict[tuple[int, Node], Matched] = OrderedDict()
+        self._masks = MaskCache()
+        self._patches: dict[int, tuple[tuple[int, int], Patches]] = {}  # Guarded by self._lock.
 
     def matching_slots(
         self,
@@ -80,25 +83,58 @@ class FilterCache:
         state: State,
         node: Node,
         deadline: Deadline,
+        snapshot: Snapshot | None = None,
     ) -> NDArray[np.int64]:
-        """The slots of the matching records, ascending."""
+        """The slots (origins) of the matching records, ascending.
+
+        ``snapshot``: of the same commit; without one, all records are tested one by one.
+        """
         if node == NOTHING:
             return np.empty(0, np.int64)
         key = (row.number, node)
         with self._lock:
-            sequence, slots = self._found.get(key, (-1, None))
-            if slots is not None and sequence == state.sequence:
+            kept = self._found.get(key)
+            if kept is not None and kept.sequence == state.sequence:
                 self._found.move_to_end(key)
-                return slots
-        matching = scan_matching(transaction, row, make_test(node, row), deadline)
-        found = np.sort(np.fromiter((slot for _, slot, _ in matching), np.int64))
-        found.flags.writeable = False
+                return kept.origins
+        test = make_test(node, row)
+        if snapshot is None or test is None:
+            matching = scan_matching(transaction, row, test, deadline)
+            origins = np.sort(np.fromiter((slot for _, slot, _ in matching), np.int64))
+            found = Matched(sequence=state.sequence, origins=origins)
+        else:
+            found = Matching(
+                records=RecordTests(transaction, row, test, deadline),
+                snapshot=snapshot,
+                node=node,
+                patches=self._patches_of(transaction, row, state),
+                masks=self._masks,
+            ).find(kept)
+        found.origins.flags.writeable = False
+        self._keep(key, found)
+        return found.origins
+
+    def _keep(self, key: tuple[int, Node], found: Matched) -> None:
         with self._lock:
-            self._found[key] = (state.sequence, found)
+            kept = self._found.get(key)
+            if kept is not None and kept.sequence > found.sequence:
+                return  # this was for a reader of an older commit
+            self._found[key] = found
             self._found.move_to_end(key)
             while len(self._found) > _CACHE_ENTRIES or self._held_slots() > _CACHE_SLOTS:
                 self._found.popitem(last=False)
-        return found
 
     def _held_slots(self) -> int:
-        return sum(len(slots) for _, slots in self._found.values())
+        return sum(len(one.origins) for one in self._found.values())
+
+    def _patches_of(self, transaction: Transaction, row: CollectionRow, state: State) -> Patches:
+        version = state.sequence, state.manifest
+        with self._lock:
+            known, patches = self._patches.get(row.number, ((-1, -1), None))
+        if patches is None or known != version:
+            patches = scan_patches(transaction, row.number)
+            with self._lock:
+                self._patches[row.number] = version, patches
+                if len(self._patches) > _CACHE_ENTRIES:
+                    self._patches.pop(next(iter(self._patches)))
+        return patches

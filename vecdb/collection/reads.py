@@ -73,13 +73,14 @@ def scroll(
 
 
 def count(store: Store, name: str, filter: object, deadline: Deadline) -> int:
-    with store.view(name) as view:
+    with store.view(name, with_snapshot=store.has_snapshot(name)) as view:
         node = parse_filter(filter, view.row.schema.fields)
         if node is None or node == EVERYTHING:
             return view.state.count
-        return len(
-            store.filters.matching_slots(view.transaction, view.row, view.state, node, deadline)
+        matching = store.filters.matching_slots(
+            view.transaction, view.row, view.state, node, deadline, view.snapshot
         )
+        return len(matching)
 
 
 def describe(

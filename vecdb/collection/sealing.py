@@ -32,6 +32,7 @@ from ..storage.manifest import (
     scan_segments,
 )
 from ..storage.operations import scan_operations
+from ..storage.patches import drop_patches, scan_patches
 from .group import Group
 from .masks import pack_slots, unpack_mask
 from .segment import Sealed, Segment
@@ -80,6 +81,7 @@ class Swap:
             delete_segment(group.transaction, number, sealed.segment.uuid)
         if self.segment is not None:
             put_segment(group.transaction, number, self.segment.row)
+            self._drop_patches(group, self.segment)
             slots = self.segment.slots_of(dead)
             if len(slots):
                 tombs = pack_slots(slots, len(self.segment))
@@ -102,6 +104,13 @@ class Swap:
             dead = get_tombs(group.transaction, self.row.number, row.uuid, sealed.segment.blocks)
             found.append(sealed.segment.origins_of(unpack_mask(dead, row.count).view(np.bool_)))
         return np.concatenate(found)
+
+    def _drop_patches(self, group: Group, segment: Segment) -> None:
+        """The columns have what payloads were when they were read: at ``seen``, not at the swap."""
+        patches = scan_patches(group.transaction, self.row.number)
+        origins = patches.origins[patches.sequences <= self.seen.sequence].astype(np.uint64)
+        inside = origins[segment.slot_of_each(origins) >= 0]
+        drop_patches(group.transaction, self.row.number, inside)
 
     def _trim(self, group: Group, state: State) -> State:
         """Drop the operations that the segment makes superfluous; the state after that."""

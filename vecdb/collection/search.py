@@ -162,7 +162,7 @@ def _matching(
     if request.node is None or request.node == EVERYTHING:
         return None
     return store.filters.matching_slots(
-        view.transaction, view.row, view.state, request.node, deadline
+        view.transaction, view.row, view.state, request.node, deadline, view.snapshot
     )
 
 

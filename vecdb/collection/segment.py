@@ -33,6 +33,7 @@ from .levels import resident
 from .masks import full_mask, unpack_mask
 from .residence import Residence, Tally
 from .sealed_rows import PagedRows, SealedRows
+from .segment_columns import SegmentColumns
 
 RECALL, WIDTH = 0.99, 64
 """What a walk of effort 1 reached among ten at the seal; the width where nothing was measured."""
@@ -71,6 +72,7 @@ class Segment:
         self.residence = residence
         self._root = root
         self._mapped: list[MappedArrays] = []
+        self.columns: SegmentColumns = SegmentColumns(root, info) if like is None else like.columns
         self.ids, self._offsets, self.order = self._read_ids(like)
         codes = self._read_codes(like)
         self.codes, self.factors, self.refine = codes.codes, codes.fac, codes.refine
@@ -159,6 +161,8 @@ class Segment:
         """Give back what reading mapped files has taken."""
         for mapped in self._mapped:
             mapped.release()
+        if self.residence.plan.budget is not None:
+            self.columns.release()
 
     # -------------------------------------------------------------------------------- origins
 

@@ -151,6 +151,11 @@ class Store:
         with self._lock:
             return self._live.get(row.number)
 
+    def has_snapshot(self, name: str) -> bool:
+        """Whether the collection's vectors are loaded: then a view of them costs nothing."""
+        live = self.live_of(self.row(name))
+        return live is not None and live.loaded is not None
+
     def _live_in(self, transaction: Transaction, row: CollectionRow) -> LiveSnapshot:
         with self._lock:
             found = self._live.get(row.number)

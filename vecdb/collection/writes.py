@@ -22,6 +22,7 @@ from ..storage import format
 from ..storage.catalogue import CollectionRow, State
 from ..storage.idempotency import Answer, expire_answers, find_answer, put_answer
 from ..storage.operations import put_delete, put_upsert
+from ..storage.patches import drop_patches, put_patches
 from ..storage.records import get_records, id_kind, pack_record
 from .arguments import check_key
 from .batch import Batch, digest
@@ -125,6 +126,7 @@ def upsert(
         vectors=batch.vectors,
         retired=retired,
     )
+    drop_patches(transaction, row.number, retired)
     transaction.put_many(
         "records",
         [(key, pack_record(state.next_slot + i, sequence)) for i, key in enumerate(keys)],
@@ -156,6 +158,7 @@ def delete(group: Group, state: State, row: CollectionRow, keys: Sequence[bytes]
     sequence = group.next_sequence()
     retired = _slots_of(stored.values())
     operation = put_delete(transaction, row.number, sequence, retired)
+    drop_patches(transaction, row.number, retired)
     for key in sorted(stored):
         transaction.delete("records", key)
         transaction.delete("payloads", key)
@@ -191,6 +194,7 @@ def set_payload(
     transaction.put_many(
         "records", [(key, pack_record(slot, sequence)) for key, (slot, _) in stored.items()]
     )
+    put_patches(transaction, row.number, _slots_of(stored.values()), sequence)
     group.change(row, state, replace(state, sequence=sequence))
     return WriteResult(count=len(keys), sequence=sequence)
 

@@ -6,9 +6,9 @@ and a list (perhaps empty) apart. Keywords are numbers of words, which are sorte
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,32 @@ class Column:
     state: NDArray[np.uint8]
     ends: NDArray[np.uint32]
     values: NDArray[Any]
-    words: tuple[str, ...] = ()
+    words: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWords(Sequence[str]):
+    """Words that stay where they are mapped, made to text one by one."""
+
+    ends: NDArray[np.uint64]
+    text: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, place: int | slice) -> str | Sequence[str]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        if not 0 <= place < len(self):
+            raise IndexError(place)
+        start = int(self.ends[place - 1]) if place else 0
+        return self.text[start : int(self.ends[place])].tobytes().decode()
 
 
 def encode_column(kind: str, values: Iterable[object]) -> dict[str, NDArray[Any]]:
@@ -77,6 +102,12 @@ def decode_column(kind: str, arrays: dict[str, NDArray[Any]]) -> Column:
         text = arrays["word_text"].tobytes()
         ends = arrays["word_ends"].tolist()
         words = tuple(text[a:b].decode() for a, b in zip([0, *ends], ends, strict=False))
+    return Column(kind, arrays["state"], arrays["ends"], arrays["values"], words)
+
+
+def mapped_column(kind: str, arrays: dict[str, NDArray[Any]]) -> Column:
+    """As ``decode_column``, nothing copied."""
+    words = StoredWords(arrays["word_ends"], arrays["word_text"]) if kind == "keyword" else ()
     return Column(kind, arrays["state"], arrays["ends"], arrays["values"], words)
 
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from .array_file import MappedArrays, read_arrays
 from .checksum import crc32c
-from .columns import Column, column_fault, decode_column
+from .columns import Column, column_fault, decode_column, mapped_column
 from .files import StoredFile, damaged_part
 from .format import ID_INT, LAYOUT_VECTORS
 from .page_geometry import PageGeometry, geometry
@@ -206,6 +206,16 @@ def read_column(root: Path, info: SegmentInfo, index: int) -> Column:
     if fault := column_fault(kind, info.count, arrays):
         raise damaged_part(segment_folder(root, info.uuid) / column_file(index), 0, fault)
     return decode_column(kind, arrays)
+
+
+def map_column(root: Path, info: SegmentInfo, index: int) -> tuple[Column, MappedArrays]:
+    """As ``read_column``, of arrays that stay on the disk."""
+    kind = info.columns[index].kind
+    path = segment_folder(root, info.uuid) / column_file(index)
+    mapped = MappedArrays(path, info.files[column_file(index)])
+    if fault := column_fault(kind, info.count, mapped.arrays):
+        raise damaged_part(path, 0, fault)
+    return mapped_column(kind, mapped.arrays), mapped
 
 
 def _read(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from ..errors import UnsupportedFormat
 from . import format
+from .format import NUMBER, PATCH_KEY, PATCH_VALUE
+from .manifest import SegmentRow, scan_segments
+from .records import unpack_record
 from .transaction import Transaction
 
 
@@ -28,5 +32,27 @@ def upgrade_database(environment: Any, header: Any, *, read_only: bool) -> None:
     with environment.begin(write=True) as raw:
         later = set(format.TABLES) - set(format.TABLES_OF[found])
         tables = {name: environment.open_db(name.encode(), txn=raw) for name in sorted(later)}
-        tables["database"] = environment.open_db(b"database", txn=raw, create=False)
-        Transaction(raw, tables).put("database", format.FORMAT_KEY, raised.tobytes())
+        for name in ("database", "segments", "records"):
+            if name not in later:
+                tables[name] = environment.open_db(name.encode(), txn=raw, create=False)
+        transaction = Transaction(raw, tables)
+        if "patches" in later:
+            _note_changed_payloads(transaction)
+        transaction.put("database", format.FORMAT_KEY, raised.tobytes())
+
+
+def _note_changed_payloads(transaction: Transaction) -> None:
+    """Versions before 3 did not note them: sealed records written to after their segment.
+
+    A seal reads payloads no earlier than the segment's sequence, so none is missed.
+    """
+    segments: dict[bytes, list[SegmentRow]] = defaultdict(list)
+    for head in {key[: NUMBER.size] for key, _ in transaction.scan("segments")}:
+        segments[head] = scan_segments(transaction, *NUMBER.unpack(head))
+    for head, rows in sorted(segments.items()):
+        for key, value in transaction.scan("records", head):
+            slot, sequence = unpack_record(key, value)
+            holders = [row for row in rows if row.first_origin <= slot <= row.last_origin]
+            if any(row.sequence < sequence for row in holders):
+                patch = PATCH_KEY.pack(*NUMBER.unpack(head), slot)
+                transaction.put("patches", patch, PATCH_VALUE.pack(sequence))

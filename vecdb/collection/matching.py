@@ -1,0 +1,235 @@
+"""Which records match a filter, at one commit: segments by columns, the rest by payload.
+
+What has been found for an earlier commit is used again. The mask that columns give of a segment is
+good for as long as the segment; records of the tail are tested when they are new; a record whose
+payload was changed since it was written has a patch, and is tested once for each change.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..deadline import Deadline
+from ..filters import Node
+from ..storage.catalogue import CollectionRow
+from ..storage.patches import Patches
+from ..storage.records import Ids, id_keys
+from ..storage.transaction import Transaction
+from .column_masks import match_columns
+from .masks import unpack_mask
+from .payload import decode_payload
+from .segment import Sealed
+from .snapshot import Snapshot
+
+MASK_BYTES = 64 * 1024 * 1024
+"""Masks of segments that are kept, those used last."""
+_PART_RECORDS = 1_024
+
+Test = Callable[[Any], bool]
+Origins = NDArray[np.int64]
+Bits = NDArray[np.bool_]
+
+_NO_ORIGINS = np.empty(0, np.int64)
+_NO_PATCHES = Patches(_NO_ORIGINS, _NO_ORIGINS)
+_NO_BITS = np.empty(0, np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTests:
+    """Tests records of one transaction by their payloads."""
+
+    transaction: Transaction
+    row: CollectionRow
+    test: Test
+    deadline: Deadline
+
+    def of(self, ids: Ids) -> Bits:
+        """bool[n]: whether each of these stored records matches."""
+        found = np.zeros(len(ids), np.bool_)
+        for start in range(0, len(ids), _PART_RECORDS):
+            self.deadline.check("filtering records")
+            keys = id_keys(self.row.number, ids[start : start + _PART_RECORDS])
+            texts = self.transaction.get_many("payloads", keys)
+            for place, key in enumerate(keys, start):
+                found[place] = self.test(decode_payload(texts.get(key, b"")))
+        return found
+
+
+class MaskCache:
+    """u8[blocks] by segment and filter: the slots that match, dead or alive. For any thread."""
+
+    def __init__(self, most_bytes: int = MASK_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        # Guarded by self._lock; oldest use first. With the sequence that the mask is good from.
+        self._masks: OrderedDict[tuple[UUID, Node], tuple[int, NDArray[np.uint8]]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, segment: UUID, node: Node, sequence: int) -> NDArray[np.uint8] | None:
+        """The mask as a commit of that sequence sees it, but for patched records."""
+        key = segment, node
+        with self._lock:
+            since, mask = self._masks.get(key, (0, None))
+            if mask is None or since > sequence:
+                return None
+            self._masks.move_to_end(key)
+            return mask
+
+    def put(self, segment: UUID, node: Node, since: int, mask: NDArray[np.uint8]) -> None:
+        key = segment, node
+        with self._lock:
+            if key in self._masks:
+                self._bytes -= self._masks.pop(key)[1].nbytes
+            self._masks[key] = since, mask
+            self._bytes += mask.nbytes
+            while self._bytes > self._most_bytes:
+                _, (_, oldest) = self._masks.popitem(last=False)
+                self._bytes -= oldest.nbytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matched:
+    """What a filter matched at one commit.
+
+    - ``origins``: ascending; the first ``sealed`` of them lie in segments
+    - ``masks``: the live slots of each segment then
+    - ``tested``: all slots of the tail below have been tested
+    - ``patches``, ``patched``: the records that had a patch, and whether each matched
+    """
+
+    sequence: int
+    origins: Origins
+    sealed: int = 0
+    masks: tuple[tuple[UUID, NDArray[np.uint8]], ...] | None = None
+    tested: int = 0
+    patches: Patches = _NO_PATCHES
+    patched: Bits = field(default_factory=lambda: _NO_BITS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matching:
+    """One filter at one commit; ``snapshot`` and ``patches`` are of that of ``records``."""
+
+    records: RecordTests
+    snapshot: Snapshot
+    node: Node
+    patches: Patches
+    masks: MaskCache
+
+    def find(self, kept: Matched | None) -> Matched:
+        """``kept``: what was found at another commit."""
+        if kept is None or kept.masks is None or kept.sequence > self.snapshot.sequence:
+            kept = Matched(sequence=-1, origins=_NO_ORIGINS)
+        patched = self._test_patched(kept)
+        first = np.searchsorted(self.patches.origins, self.snapshot.tail.first)
+        sealed = self._sealed(kept, slice(None, first), patched)
+        tail = _override(self._tail(kept), self.patches.origins[first:], patched[first:])
+        return Matched(
+            sequence=self.snapshot.sequence,
+            origins=np.concatenate([sealed, tail]),
+            sealed=len(sealed),
+            masks=tuple((one.segment.uuid, one.mask) for one in self.snapshot.segments),
+            tested=self.snapshot.tail.size,
+            patches=self.patches,
+            patched=patched,
+        )
+
+    def _test_patched(self, kept: Matched) -> Bits:
+        """Whether each record with a patch matches; a change is tested once."""
+        patches = self.patches
+        found = np.zeros(len(patches), np.bool_)
+        places = np.searchsorted(kept.patches.origins, patches.origins)
+        known = places < len(kept.patches)
+        at = places[known]
+        known[known] = (kept.patches.origins[at] == patches.origins[known]) & (
+            kept.patches.sequences[at] == patches.sequences[known]
+        )
+        found[known] = kept.patched[places[known]]
+        new = np.flatnonzero(~known)
+        if len(new):
+            snapshot = self.snapshot
+            found[new] = self.records.of(snapshot.ids_of(snapshot.places_of(patches.origins[new])))
+        return found
+
+    # ------------------------------------------------------------------------------- segments
+
+    def _sealed(self, kept: Matched, some: slice, patched: Bits) -> Origins:
+        """Those that match in segments, ascending; ``some``: of the patches, those there."""
+        origins = self.patches.origins[some]
+        if self._as_before(kept, origins, patched[some]):
+            return kept.origins[: kept.sealed]
+        found = [_NO_ORIGINS, *map(self._origins_in, self.snapshot.segments)]
+        return _override(np.sort(np.concatenate(found)), origins, patched[some])
+
+    def _as_before(self, kept: Matched, origins: Origins, patched: Bits) -> bool:
+        """Whether in segments the same slots are alive and patched with the same answers."""
+        now = self.snapshot.segments
+        if kept.masks is None or len(kept.masks) != len(now):
+            return False
+        then = zip(kept.masks, now, strict=True)
+        if any(uuid != one.segment.uuid or mask is not one.mask for (uuid, mask), one in then):
+            return False
+        before = np.searchsorted(kept.patches.origins, self.snapshot.tail.first)
+        return np.array_equal(kept.patches.origins[:before], origins) and np.array_equal(
+            kept.patched[:before], patched
+        )
+
+    def _origins_in(self, sealed: Sealed) -> Origins:
+        mask = self._mask_of(sealed) & sealed.mask
+        slots = np.flatnonzero(unpack_mask(mask, len(sealed)))
+        return sealed.segment.origins_of(slots).astype(np.int64)
+
+    def _mask_of(self, sealed: Sealed) -> NDArray[np.uint8]:
+        """By columns, and by payload where these do not tell; patched records as they were."""
+        segment, sequence = sealed.segment, self.snapshot.sequence
+        mask = self.masks.get(segment.uuid, self.node, sequence)
+        if mask is not None:
+            return mask
+        self.records.deadline.check("filtering records")
+        tested: list[int] = []
+        test_slots = partial(self._test_slots, sealed, tested)
+        bits = match_columns(self.node, segment.columns, len(segment), test_slots)
+        mask = np.packbits(bits, bitorder="little")
+        mask.flags.writeable = False
+        self.masks.put(segment.uuid, self.node, sequence if tested else 0, mask)
+        return mask
+
+    def _test_slots(self, sealed: Sealed, tested: list[int], slots: NDArray[np.int64]) -> Bits:
+        """Dead ones have no payload to test."""
+        tested.append(len(slots))
+        live = unpack_mask(sealed.mask, len(sealed))[slots].view(np.bool_)
+        found = np.zeros(len(slots), np.bool_)
+        found[live] = self.records.of(sealed.segment.ids.take(slots[live]))
+        return found
+
+    # ----------------------------------------------------------------------------------- tail
+
+    def _tail(self, kept: Matched) -> Origins:
+        """Those that match in the tail; of patched records perhaps as they were."""
+        tail = self.snapshot.tail
+        before = kept.origins[kept.sealed :]
+        before = before[np.searchsorted(before, tail.first) :]
+        before = before[tail.holds(before.astype(np.uint64))]
+        live = tail.live_slots()
+        new = live[np.searchsorted(live, max(kept.tested, tail.first)) :]
+        if not len(new):
+            return before
+        return np.concatenate([before, new[self.records.of(tail.ids_of(new))]])
+
+
+def _override(origins: Origins, patched: Origins, matches: Bits) -> Origins:
+    """``origins`` with the answers of ``patched``, ascending as they are, in place of their own."""
+    if not len(patched):
+        return origins
+    places = np.minimum(np.searchsorted(patched, origins), len(patched) - 1)
+    own = origins[patched[places] != origins]
+    return np.sort(np.concatenate([own, patched[matches]]))
