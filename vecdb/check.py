@@ -8,7 +8,8 @@ where a compaction has removed files meanwhile.
 3. The files of each segment are what was written; its tree and its codes fit its vectors.
 4. Records, payloads, operations and segments agree: each record lies in one row of the operations
    or in one slot of one segment, under its own id, and no other row or slot is live; each payload
-   belongs to a record and is what the schema allows; the counters are right.
+   belongs to a record and is what the schema allows, and what columns say of it, unless it has a
+   patch; the counters are right.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from .check_columns import patch_faults
 from .check_segments import SegmentCheck, Vanished
 from .collection.payload import encode_payload
 from .errors import DataCorruption, VecDBError
@@ -217,6 +219,7 @@ class _Checker:
             yield f"{len(lost)} records have no vector, the first in slot {lost[0]}"
         if len(set(slots)) != len(slots):
             yield "two records lie in the same slot"
+        yield from patch_faults(transaction, row, state, np.array(slots, np.uint64))
         if len(slots) != state.count:
             yield f"it holds {len(slots)} records, and its state says {state.count}"
 

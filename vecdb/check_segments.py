@@ -15,6 +15,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from .check_columns import column_faults
 from .collection.masks import full_mask, unpack_mask
 from .collection.segment import quantizer_of
 from .errors import VecDBError
@@ -31,6 +32,7 @@ from .storage.catalogue import CollectionRow, State
 from .storage.format import LAYOUT_VECTORS, NUMBER, SEGMENT_KEY
 from .storage.manifest import SegmentRow, get_background, get_tombs, scan_segments
 from .storage.page_geometry import geometry
+from .storage.patches import scan_patches
 from .storage.records import get_records, id_keys
 from .storage.segment_check import verify_segment
 from .storage.segment_ids import SegmentIds
@@ -56,7 +58,7 @@ class Vanished(Exception):
 class _Sound:
     """What is needed of a segment to compare it with the records."""
 
-    uuid: UUID
+    info: SegmentInfo
     ids: SegmentIds
     origins: NDArray[np.uint64]
     dead: NDArray[np.uint8]
@@ -106,9 +108,11 @@ class SegmentCheck:
             wrong = self._wrong_owners(one, slots)
             if len(wrong):
                 yield (
-                    f"segment {one.uuid.hex}: {len(wrong)} slots hold no record and are not "
+                    f"segment {one.info.uuid.hex}: {len(wrong)} slots hold no record and are not "
                     f"marked, the first is slot {wrong[0]}"
                 )
+            for what in self._column_faults(one, slots):
+                yield f"segment {one.info.uuid.hex}: {what}"
             found.append(one.origins[slots])
         self.held = np.concatenate(found)
         unique = np.unique(self.held)
@@ -119,6 +123,12 @@ class SegmentCheck:
                 f"its segments hold {len(self.held)} records, and its state says "
                 f"{self.state.sealed}"
             )
+
+    def _column_faults(self, one: _Sound, slots: NDArray[np.int64]) -> Iterator[str]:
+        patched = scan_patches(self.transaction, self.row.number).origins.astype(np.uint64)
+        slots = slots[~np.isin(one.origins[slots], patched)]
+        ids = one.ids.take(slots)
+        yield from column_faults(self.directory, one.info, self.transaction, self.row, slots, ids)
 
     def _segments(self) -> list[SegmentRow]:
         return scan_segments(self.transaction, self.row.number)
@@ -157,7 +167,7 @@ class SegmentCheck:
             yield from self._code_faults(info, image)
             yield from self._graph_faults(info)
             ids, origins = segment_files.read_ids(self.directory, info)
-            self._sound.append(_Sound(uuid=info.uuid, ids=ids, origins=origins, dead=dead))
+            self._sound.append(_Sound(info=info, ids=ids, origins=origins, dead=dead))
         except VecDBError as error:
             yield error.message
 
