@@ -26,6 +26,7 @@ LAYERS = (
     ("collection",),
     ("database",),
     ("vecdb",),
+    ("check_columns",),
     ("check_segments",),
     ("check",),
     ("cli",),

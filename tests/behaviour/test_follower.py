@@ -146,6 +146,20 @@ def test_follower_that_is_behind_catches_up_with_many_small_writes(same, docs, r
     same(filter=EVEN)
 
 
+def test_follower_sees_payloads_that_changed_after_they_were_sealed(same, docs, rng):
+    docs.upsert(*batch(rng, range(40)))
+    docs.seal()
+    docs.upsert(*batch(rng, range(40, 50)))
+    assert same(filter=EVEN)["count"] == [50, 25, 50]
+    docs.set_payload([1, 3, 41], {"even": True})
+    assert same(filter=EVEN)["count"] == [50, 28, 50]
+    docs.seal()
+    docs.set_payload([2, 42], {"even": False})
+    assert same(filter=EVEN)["count"] == [50, 26, 50]
+    docs.compact()
+    assert same(filter=EVEN)["count"] == [50, 26, 50]
+
+
 def test_follower_takes_over_a_map_that_has_grown(same, writer, docs, rng):
     before = writer.stats()["map_bytes"]
     vectors = rng.standard_normal((60_000, 4)).astype(np.float32)

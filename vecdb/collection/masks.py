@@ -26,6 +26,11 @@ def unpack_mask(mask: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
     return np.unpackbits(mask, count=count, bitorder="little")
 
 
+def slots_in(mask: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
+    """The slots, of ``count``, whose bits are set; ascending."""
+    return np.flatnonzero(unpack_mask(mask, count).view(np.bool_))
+
+
 def bits_of(mask: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.uint8]:
     """u8[stop - start], 1 where the bit of the slot is set."""
     skipped = start & 7
