@@ -13,6 +13,7 @@ import vecdb
 from vecdb.check import check_directory
 from vecdb.collection import cleaning
 from vecdb.collection.filtering import FilterCache
+from vecdb.collection.masks import pack_slots
 from vecdb.collection.matching import MaskCache, RecordTests
 from vecdb.collection.segment_columns import SegmentColumns
 from vecdb.deadline import Deadline
@@ -348,3 +349,21 @@ def test_matching_ends_at_its_deadline(pair):
         pytest.raises(DeadlineExceeded),
     ):
         match_in(view, FilterCache(), {"group": 1}, deadline=Deadline.after(1e-9))
+
+
+# --------------------------------------------------------------------------- masks of origins
+
+
+@pytest.mark.parametrize("count", [0, 1, 40, 400], ids=["none", "one", "few", "all"])
+def test_mask_of_origins_is_that_of_their_slots(pair, count):
+    one = pair()
+    one.upsert(range(10))
+    one.upsert(range(400))
+    one.delete(range(50, 60))
+    one.docs.seal()
+    with one.store.view("docs", with_snapshot=True) as view:
+        segment = view.snapshot.segments[0].segment
+    rng = np.random.default_rng(1)
+    origins = np.sort(rng.choice(450, min(450, count), replace=False)).astype(np.uint64)
+    expected = pack_slots(segment.slots_of(origins), len(segment))
+    assert segment.mask_of(origins).tolist() == expected.tolist()

@@ -30,7 +30,7 @@ from ..storage.segment_ids import SegmentIds
 from ..storage.segment_info import SegmentInfo
 from ..storage.stored_pages import StoredPages
 from .levels import resident
-from .masks import full_mask, unpack_mask
+from .masks import full_mask, pack_slots, unpack_mask
 from .residence import Residence, Tally
 from .sealed_rows import PagedRows, SealedRows
 from .segment_columns import SegmentColumns
@@ -39,6 +39,8 @@ RECALL, WIDTH = 0.99, 64
 """What a walk of effort 1 reached among ten at the seal; the width where nothing was measured."""
 _NORM_ROWS = 16_384
 _OFFSETS_MAX = 2**32
+_SPAN, _MANY = 8, 64
+"""Origins are marked where a segment's lie this close together and this share of them is wanted."""
 
 Offsets = NDArray[np.uint32] | NDArray[np.uint64]
 
@@ -175,6 +177,16 @@ class Segment:
         """The slots of those of ``origins`` (in any order) that are in this segment, ascending."""
         slots = self.slot_of_each(self._within(np.asarray(origins, np.uint64)))
         return np.sort(slots[slots >= 0])
+
+    def mask_of(self, origins: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        """u8[blocks]: the slots of those of ``origins`` that are in this segment."""
+        here = self._within(np.asarray(origins, np.uint64))
+        span = self.info.last_origin - self.info.first_origin + 1
+        if span > _SPAN * len(self) or _MANY * len(here) < len(self):
+            return pack_slots(self.slots_of(here), len(self))
+        there = np.zeros(span, np.bool_)  # 300,000 of a million: 3 ms; looked up one by one, 50
+        there[here - np.uint64(self.info.first_origin)] = True
+        return np.packbits(there[self._offsets], bitorder="little")
 
     def slot_of_each(self, origins: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The slot of each of ``origins``, in their order; -1: not in this segment."""

@@ -20,7 +20,6 @@ from ..index.rows import Run
 from ..storage.operations import Operation
 from ..storage.records import Ids
 from .joined import join_operations
-from .masks import pack_slots
 from .residence import Tally
 from .segment import Sealed
 from .tail import Tail
@@ -148,9 +147,9 @@ class Snapshot:
         """The segments that hold some of ``origins``, with a mask of their slots."""
         sealed_origins = origins[: np.searchsorted(origins, self.tail.first)].astype(np.uint64)
         for sealed, base in self._based():
-            slots = sealed.segment.slots_of(sealed_origins)
-            if len(slots):
-                yield sealed, base, pack_slots(slots, len(sealed))
+            mask = sealed.segment.mask_of(sealed_origins)
+            if mask.any():
+                yield sealed, base, mask
 
     def places_of(self, origins: NDArray[np.int64]) -> NDArray[np.int64]:
         """The place of each of ``origins``, in their order; each is of a stored record."""
