@@ -12,9 +12,11 @@ import pytest
 import vecdb
 from vecdb.check import check_directory
 from vecdb.collection import cleaning
+from vecdb.collection.changing import delete_ids
 from vecdb.collection.filtering import FilterCache
 from vecdb.collection.masks import pack_slots
-from vecdb.collection.matching import MaskCache, RecordTests
+from vecdb.collection.matching import MaskCache
+from vecdb.collection.record_tests import KnownFields, RecordTests
 from vecdb.collection.segment_columns import SegmentColumns
 from vecdb.deadline import Deadline
 from vecdb.errors import DataCorruption, DeadlineExceeded
@@ -66,19 +68,19 @@ def patched(one):
 
 @pytest.fixture
 def tested(monkeypatch):
-    """How many records were tested by payload since it was last asked."""
-    of, counts = RecordTests.of, []
+    """How many payloads were read to be tested since it was last asked."""
+    texts, counts = RecordTests._texts, []
 
     def watched(self, ids):
         counts.append(len(ids))
-        return of(self, ids)
+        return texts(self, ids)
 
     def ask():
         total = sum(counts)
         counts.clear()
         return total
 
-    monkeypatch.setattr(RecordTests, "of", watched)
+    monkeypatch.setattr(RecordTests, "_texts", watched)
     return ask
 
 
@@ -127,6 +129,34 @@ def test_patch_goes_with_its_record(pair):
     assert patched(one) == [3, 22]
     one.docs.delete(filter={"group": 77})
     assert patched(one) == []
+
+
+def test_compaction_writes_a_segment_anew_for_its_columns(pair):
+    one = pair()
+    one.upsert(range(100))
+    one.docs.seal()
+    one.patch(range(5))
+    assert one.docs.compact().records == 0  # few are no reason
+    assert patched(one) == list(range(5))
+    one.patch([5])
+    assert one.docs.compact().records == 100
+    assert patched(one) == []
+    compare(one)
+    one.reopen()
+
+
+def test_delete_of_a_changed_record_stores_nothing_new(pair):
+    """So that it may use the last room of the disk."""
+    one = pair()
+    one.upsert(range(10))
+    one.docs.seal()
+    one.patch([1])
+    run, _ = delete_ids(one.store.row("docs"), [1], None, NEVER)
+    adds = one.store.submit(lambda group: (run(group), group.transaction.adds)[1], 1).result()
+    assert patched(one) == []
+    assert not adds
+    one.patch([2])
+    assert patched(one) == [2]
 
 
 def test_cleaned_record_leaves_its_patch_behind(pair, monkeypatch):
@@ -270,7 +300,7 @@ def test_segment_without_the_column_is_tested_once_for_each_filter(pair, tested)
     match(one, tree, cache)
     assert tested() == 2
     match(one, {"group": 77}, cache)
-    assert tested() == 58 + 2 + 1
+    assert tested() == 58
 
 
 def test_segment_whose_files_a_compaction_took_is_tested_by_payload(pair, tested):
@@ -338,6 +368,35 @@ def test_masks_are_bounded_in_bytes():
     assert masks.get(UUID(int=9), node, 5) is not None
     masks.put(UUID(int=10), node, 0, np.zeros(101, np.uint8))
     assert masks._bytes == 0
+
+
+def test_declared_fields_are_read_once_for_all_filters(pair, tested):
+    one = pair()
+    one.upsert(range(40))
+    one.docs.seal()
+    one.upsert(range(40, 60))
+    one.patch([2, 50])
+    cache = FilterCache()
+    for tree in TREES:
+        match(one, tree, cache)
+    assert tested() == 19 + 2
+    one.patch([50])
+    one.docs.set_payload([2], {"group": 3})
+    for tree in TREES:
+        match(one, tree, cache)
+    assert tested() == 2
+
+
+def test_known_fields_are_bounded_in_bytes():
+    known = KnownFields(2_000)
+    keys = [(1, ("group",), origin, 0) for origin in range(10)]
+    for key in keys:
+        known.put(key, {"group": key[2]}, 100)
+    assert known.get(keys) == [None] * 8 + [{"group": 8}, {"group": 9}]
+    known.put(keys[9], {}, 100)
+    assert known.get(keys[8:]) == [{"group": 8}, {"group": 9}]
+    known.put(keys[0], {}, 500)  # too large to keep
+    assert (known.get(keys), known._bytes) == ([None] * 10, 0)
 
 
 def test_matching_ends_at_its_deadline(pair):

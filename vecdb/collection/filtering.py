@@ -14,11 +14,12 @@ from ..deadline import Deadline
 from ..filters import EVERYTHING, NOTHING, Node, compile_filter
 from ..storage.catalogue import CollectionRow, State
 from ..storage.format import NUMBER
-from ..storage.patches import Patches, scan_patches
+from ..storage.patches import Patches, count_changes, scan_patches
 from ..storage.records import unpack_record
 from ..storage.transaction import Transaction
-from .matching import MaskCache, Matched, Matching, RecordTests, Test
+from .matching import MaskCache, Matched, Matching
 from .payload import decode_payload
+from .record_tests import KnownFields, RecordTests, Test
 from .snapshot import Snapshot
 
 _CHECK_RECORDS = 1_024
@@ -74,7 +75,8 @@ class FilterCache:
         # Guarded by self._lock; oldest use first.
         self._found: OrderedDict[tuple[int, Node], Matched] = OrderedDict()
         self._masks = MaskCache()
-        self._patches: dict[int, tuple[tuple[int, int], Patches]] = {}  # Guarded by self._lock.
+        self._known = KnownFields()
+        self._patches: dict[int, tuple[int, Patches]] = {}  # Guarded by self._lock.
 
     def matching_slots(
         self,
@@ -104,10 +106,10 @@ class FilterCache:
             found = Matched(sequence=state.sequence, origins=origins)
         else:
             found = Matching(
-                records=RecordTests(transaction, row, test, deadline),
+                records=RecordTests(transaction, row, test, deadline, self._known),
                 snapshot=snapshot,
                 node=node,
-                patches=self._patches_of(transaction, row, state),
+                patches=self._patches_of(transaction, row),
                 masks=self._masks,
             ).find(kept)
         found.origins.flags.writeable = False
@@ -127,10 +129,10 @@ class FilterCache:
     def _held_slots(self) -> int:
         return sum(len(one.origins) for one in self._found.values())
 
-    def _patches_of(self, transaction: Transaction, row: CollectionRow, state: State) -> Patches:
-        version = state.sequence, state.manifest
+    def _patches_of(self, transaction: Transaction, row: CollectionRow) -> Patches:
+        version = count_changes(transaction, row.number)
         with self._lock:
-            known, patches = self._patches.get(row.number, ((-1, -1), None))
+            known, patches = self._patches.get(row.number, (-1, None))
         if patches is None or known != version:
             patches = scan_patches(transaction, row.number)
             with self._lock:

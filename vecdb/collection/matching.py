@@ -9,60 +9,32 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..deadline import Deadline
 from ..filters import Node
-from ..storage.catalogue import CollectionRow
 from ..storage.patches import Patches
-from ..storage.records import Ids, id_keys
-from ..storage.transaction import Transaction
 from .column_masks import match_columns
 from .masks import slots_in, unpack_mask
-from .payload import decode_payload
+from .record_tests import RecordTests
 from .segment import Sealed
 from .snapshot import Snapshot
 
 MASK_BYTES = 64 * 1024 * 1024
 """Masks of segments that are kept, those used last."""
-_PART_RECORDS = 1_024
 _SCATTER_SPAN = 32  # origins among so many numbers each are put in order by marking, not by sorting
 
-Test = Callable[[Any], bool]
 Origins = NDArray[np.int64]
 Bits = NDArray[np.bool_]
 
 _NO_ORIGINS = np.empty(0, np.int64)
 _NO_PATCHES = Patches(_NO_ORIGINS, _NO_ORIGINS)
 _NO_BITS = np.empty(0, np.bool_)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordTests:
-    """Tests records of one transaction by their payloads."""
-
-    transaction: Transaction
-    row: CollectionRow
-    test: Test
-    deadline: Deadline
-
-    def of(self, ids: Ids) -> Bits:
-        """bool[n]: whether each of these stored records matches."""
-        found = np.zeros(len(ids), np.bool_)
-        for start in range(0, len(ids), _PART_RECORDS):
-            self.deadline.check("filtering records")
-            keys = id_keys(self.row.number, ids[start : start + _PART_RECORDS])
-            texts = self.transaction.get_many("payloads", keys)
-            for place, key in enumerate(keys, start):
-                found[place] = self.test(decode_payload(texts.get(key, b"")))
-        return found
 
 
 class MaskCache:
@@ -158,7 +130,11 @@ class Matching:
         new = np.flatnonzero(~known)
         if len(new):
             snapshot = self.snapshot
-            found[new] = self.records.of(snapshot.ids_of(snapshot.places_of(patches.origins[new])))
+            found[new] = self.records.of_known(
+                patches.origins[new],
+                patches.sequences[new],
+                lambda origins: snapshot.ids_of(snapshot.places_of(origins)),
+            )
         return found
 
     # ------------------------------------------------------------------------------- segments
@@ -215,16 +191,18 @@ class Matching:
     # ----------------------------------------------------------------------------------- tail
 
     def _tail(self, kept: Matched) -> Origins:
-        """Those that match in the tail; of patched records perhaps as they were."""
+        """Those that match in the tail; patched records are left out, or as they were."""
         tail = self.snapshot.tail
         before = kept.origins[kept.sealed :]
         before = before[np.searchsorted(before, tail.first) :]
         before = before[tail.holds(before.astype(np.uint64))]
         live = tail.live_slots()
         new = live[np.searchsorted(live, max(kept.tested, tail.first)) :]
+        new = np.setdiff1d(new, self.patches.origins, assume_unique=True)
         if not len(new):
             return before
-        return np.concatenate([before, new[self.records.of(tail.ids_of(new))]])
+        unchanged = np.zeros(len(new), np.int64)
+        return np.concatenate([before, new[self.records.of_known(new, unchanged, tail.ids_of)]])
 
 
 def _origins_of(segments: Sequence[Sealed], slots: Sequence[NDArray[np.int64]]) -> Origins:

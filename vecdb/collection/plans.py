@@ -17,6 +17,7 @@ from ..storage.catalogue import CollectionRow
 from ..storage.format import LAYOUT_VECTORS
 from ..storage.lmdb_errors import disk_full
 from ..storage.operations import scan_operations
+from ..storage.patches import scan_patches
 from ..storage.segment_info import SegmentInfo
 from .building import Build, build_bytes, disk_bytes
 from .fields import read_fields
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 DEAD_SHARE = 0.2
 """A segment with more dead slots is written anew."""
+
+PATCHED_SHARE = 0.05
+"""The same for records whose payload is not what columns say: filters test them one by one."""
 
 SPARE_BYTES = 2 * 1024 * 1024
 SPARE_BYTES_AUTOMATIC = 256 * 1024 * 1024
@@ -109,7 +113,8 @@ def plan_compaction(
     """
     with store.view(row.name, with_snapshot=True) as view:
         snapshot = _snapshot_of(view, row)
-        taken = _that_fit(choose(snapshot.segments), _rows_max(store, row))
+        wanted = choose(snapshot.segments) or _much_patched(view, snapshot)
+        taken = _that_fit(wanted, _rows_max(store, row))
         if not taken:
             return SealResult(records=0, segments=len(snapshot.segments))
         places = np.concatenate(snapshot.live_places(taken))
@@ -140,6 +145,15 @@ def plan_compaction(
         segment=built,
         background=background,
     )
+
+
+def _much_patched(view: View, snapshot: Snapshot) -> tuple[Sealed, ...]:
+    """A segment that is worth writing anew for its columns alone."""
+    origins = scan_patches(view.transaction, view.row.number).origins.astype(np.uint64)
+    for sealed in snapshot.segments:
+        if len(sealed.segment.slots_of(origins)) > PATCHED_SHARE * len(sealed):
+            return (sealed,)
+    return ()
 
 
 def _builder(

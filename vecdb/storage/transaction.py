@@ -10,7 +10,7 @@ from ..errors import DataCorruption
 from .checksum import seal, seal_parts, unseal
 
 DELETE_TABLES = frozenset(
-    {"database", "states", "dropped", "operations", "tombs", "keys", "key_times"}
+    {"database", "states", "dropped", "operations", "tombs", "keys", "key_times", "patches"}
 )
 """Tables that a delete puts into; a put into any other one stores something new."""
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+import numpy as np
+
 from ..errors import UnsupportedFormat
 from . import format
-from .format import NUMBER, PATCH_KEY, PATCH_VALUE
+from .format import NUMBER
 from .manifest import SegmentRow, scan_segments
+from .patches import put_patches
 from .records import unpack_record
 from .transaction import Transaction
 
@@ -50,9 +53,9 @@ def _note_changed_payloads(transaction: Transaction) -> None:
     for head in {key[: NUMBER.size] for key, _ in transaction.scan("segments")}:
         segments[head] = scan_segments(transaction, *NUMBER.unpack(head))
     for head, rows in sorted(segments.items()):
+        (number,) = NUMBER.unpack(head)
         for key, value in transaction.scan("records", head):
             slot, sequence = unpack_record(key, value)
             holders = [row for row in rows if row.first_origin <= slot <= row.last_origin]
             if any(row.sequence < sequence for row in holders):
-                patch = PATCH_KEY.pack(*NUMBER.unpack(head), slot)
-                transaction.put("patches", patch, PATCH_VALUE.pack(sequence))
+                put_patches(transaction, number, np.array([slot], np.uint64), sequence)
