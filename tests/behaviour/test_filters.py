@@ -200,6 +200,27 @@ def test_filter_matches_the_same_records_in_every_call(api, docs, model, name):
     assert docs.count() == len(PAYLOADS) - len(expected)
 
 
+@pytest.mark.parametrize("changed", [False, True], ids=["sealed", "changed since"])
+def test_filter_matches_the_same_records_in_a_segment(docs, model, changed):
+    """Changed: sealed with other payloads than they have now."""
+    if changed:
+        others = [{"lang": None, "year": 5}] * len(PAYLOADS)
+        docs.upsert(model.matching(), np.ones((len(PAYLOADS), 4), np.float32), others)
+    docs.seal()
+    for id, payload in enumerate(PAYLOADS if changed else []):
+        docs.set_payload([id], payload or {}, replace=True)
+    query = np.ones(4, np.float32)
+    docs.search(query, 1)
+    for name, (_, tree, predicate) in CASES.items():
+        expected = model.matching(predicate)
+        assert sorted(docs.search(query, 100, filter=tree).ids.tolist()) == expected, name
+        assert docs.count(tree) == len(expected), name
+    _, tree, predicate = CASES["or"]
+    gone = model.matching(predicate)
+    assert docs.delete(filter=tree).count == len(gone)
+    assert docs.scroll().ids.tolist() == [id for id in model.matching() if id not in gone]
+
+
 def test_filter_of_one_side_is_taken_by_the_other(docs):
     import vecdb
     import vecdb_client
