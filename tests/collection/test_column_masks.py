@@ -142,6 +142,17 @@ def test_lists_are_looked_through_whether_few_values_match_or_many(operator):
     assert found.tolist() == expected(tree, payloads)
 
 
+@pytest.mark.parametrize("name", ["lang", "year", "score"])
+@pytest.mark.parametrize("count", [2, 16, 17, 300])
+def test_any_number_of_values_may_be_listed(name, count):
+    values = [f"w{n:03d}" if name == "lang" else n for n in range(0, 400)]
+    payloads = [{name: value} for value in values] + [{}, {name: values[:3]}]
+    columns = {name: column_of(name, payloads)}
+    tree = {name: {"in": values[1 :: 400 // count][:count]}}
+    found = match_columns(parse_filter(tree, FIELDS), columns, len(payloads))
+    assert found.tolist() == expected(tree, payloads)
+
+
 def test_constants_need_no_column():
     assert match_columns(EVERYTHING, {}, 3).tolist() == [True] * 3
     assert match_columns(NOTHING, {}, 3).tolist() == [False] * 3

@@ -28,6 +28,8 @@ Bits = NDArray[np.bool_]
 TestSlots = Callable[[NDArray[np.int64]], Bits]
 """Whether the payload of each of these slots, ascending, matches the whole filter."""
 
+_FEW_VALUES = 16
+"""Up to so many are compared one after the other; of more each value is looked up."""
 _SPARSE_SHARE = 1 / 32
 """Up to this share of values, slots are looked up one by one; counting them all is faster above."""
 
@@ -209,6 +211,8 @@ def _one_of(column: Column, wanted: tuple[Scalar, ...]) -> Bits:
                 table[place] = True
         listed: Bits = table[values]
         return listed
+    if len(wanted) <= _FEW_VALUES:
+        return reduce(np.logical_or, (_equal(column, value) for value in wanted))
     ordered = np.sort(np.array(wanted, values.dtype))
     places = np.searchsorted(ordered, values)
     found: Bits = ordered[np.minimum(places, len(ordered) - 1)] == values
