@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from uuid import UUID
 
-import numpy as np
 import pytest
 
 import vecdb
@@ -14,13 +12,11 @@ from vecdb.check import check_directory
 from vecdb.collection import cleaning
 from vecdb.collection.changing import delete_ids
 from vecdb.collection.filtering import FilterCache
-from vecdb.collection.masks import pack_slots
-from vecdb.collection.matching import MaskCache
-from vecdb.collection.record_tests import KnownFields, RecordTests
+from vecdb.collection.record_tests import RecordTests
 from vecdb.collection.segment_columns import SegmentColumns
 from vecdb.deadline import Deadline
 from vecdb.errors import DataCorruption, DeadlineExceeded
-from vecdb.filters import Compare, parse_filter
+from vecdb.filters import parse_filter
 from vecdb.storage.patches import scan_patches
 from vecdb.storage.segment_files import SEGMENTS
 from vecdb.testing.faults import flip_bit
@@ -356,20 +352,6 @@ def test_columns_are_let_go_after_a_search_under_a_budget(pair, monkeypatch):
     compare(one)
 
 
-def test_masks_are_bounded_in_bytes():
-    masks, node = MaskCache(100), Compare("group", "exists")
-    for number in range(10):
-        masks.put(UUID(int=number), node, 0, np.zeros(30, np.uint8))
-    kept = [number for number in range(10) if masks.get(UUID(int=number), node, 1) is not None]
-    assert kept == [7, 8, 9]
-    masks.put(UUID(int=9), node, 5, np.zeros(60, np.uint8))  # in place of the one before
-    assert masks.get(UUID(int=8), node, 9) is not None
-    assert masks.get(UUID(int=9), node, 4) is None
-    assert masks.get(UUID(int=9), node, 5) is not None
-    masks.put(UUID(int=10), node, 0, np.zeros(101, np.uint8))
-    assert masks._bytes == 0
-
-
 def test_declared_fields_are_read_once_for_all_filters(pair, tested):
     one = pair()
     one.upsert(range(40))
@@ -387,18 +369,6 @@ def test_declared_fields_are_read_once_for_all_filters(pair, tested):
     assert tested() == 2
 
 
-def test_known_fields_are_bounded_in_bytes():
-    known = KnownFields(2_000)
-    keys = [(1, ("group",), origin, 0) for origin in range(10)]
-    for key in keys:
-        known.put(key, {"group": key[2]}, 100)
-    assert known.get(keys) == [None] * 8 + [{"group": 8}, {"group": 9}]
-    known.put(keys[9], {}, 100)
-    assert known.get(keys[8:]) == [{"group": 8}, {"group": 9}]
-    known.put(keys[0], {}, 500)  # too large to keep
-    assert (known.get(keys), known._bytes) == ([None] * 10, 0)
-
-
 def test_matching_ends_at_its_deadline(pair):
     one = pair()
     one.upsert(range(30))
@@ -408,21 +378,3 @@ def test_matching_ends_at_its_deadline(pair):
         pytest.raises(DeadlineExceeded),
     ):
         match_in(view, FilterCache(), {"group": 1}, deadline=Deadline.after(1e-9))
-
-
-# --------------------------------------------------------------------------- masks of origins
-
-
-@pytest.mark.parametrize("count", [0, 1, 40, 400], ids=["none", "one", "few", "all"])
-def test_mask_of_origins_is_that_of_their_slots(pair, count):
-    one = pair()
-    one.upsert(range(10))
-    one.upsert(range(400))
-    one.delete(range(50, 60))
-    one.docs.seal()
-    with one.store.view("docs", with_snapshot=True) as view:
-        segment = view.snapshot.segments[0].segment
-    rng = np.random.default_rng(1)
-    origins = np.sort(rng.choice(450, min(450, count), replace=False)).astype(np.uint64)
-    expected = pack_slots(segment.slots_of(origins), len(segment))
-    assert segment.mask_of(origins).tolist() == expected.tolist()
