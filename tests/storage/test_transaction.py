@@ -159,7 +159,7 @@ def adds(environment, change):
 @pytest.mark.parametrize("table", format.TABLES)
 def test_what_a_delete_stores_is_told_from_what_is_new(environment, table):
     expected = table not in (
-        *("database", "states", "dropped", "operations", "tombs", "keys", "key_times"),
+        *("database", "states", "dropped", "operations", "tombs", "keys", "key_times", "patches"),
     )
     assert adds(environment, lambda one: one.put(table, b"k", b"v")) is expected
     assert adds(environment, lambda one: one.put_parts(table, b"k", [b"v"])) is expected
