@@ -21,7 +21,7 @@ from vecdb.database import Database
 from vecdb.errors import Unavailable
 from vecdb_client.wire import vecdb_pb2_grpc as rpc
 
-from . import logs, service
+from . import keys, logs, service
 from .auth import Keys
 from .config import ServerConfig, split_address
 from .counters import Counters
@@ -64,7 +64,7 @@ class Server:
         self._stopped = False  # Guarded by self._stop_lock
         counters = Counters()
         interceptor = CallInterceptor(
-            Keys(config.api_keys), self._gate, self._pools, counters, self._log
+            Keys(config.api_keys, self._gate), self._gate, self._pools, counters, self._log
         )
         self._grpc = grpc.server(
             self._pools.health, interceptors=[interceptor], options=list(OPTIONS)
@@ -79,6 +79,9 @@ class Server:
         rpc.add_DatabaseServicer_to_server(database, self._grpc)  # type: ignore[no-untyped-call]
         rpc.add_CollectionsServicer_to_server(collections, self._grpc)  # type: ignore[no-untyped-call]
         rpc.add_RecordsServicer_to_server(records, self._grpc)  # type: ignore[no-untyped-call]
+        rpc.add_KeysServicer_to_server(  # type: ignore[no-untyped-call]
+            keys.KeysService(self._gate), self._grpc
+        )
 
     def start(self) -> str:
         """Serve, and return the address once ready for calls.
@@ -102,6 +105,7 @@ class Server:
             directory=str(self.config.directory),
             version=service.server_version(),
             keys=len(self.config.api_keys),
+            stored_keys=self._database.has_keys,
             tls=self.config.tls,
         )
         return self.address
