@@ -150,8 +150,8 @@ def shown_to(caller: Caller, info: CollectionInfo) -> CollectionInfo:
         info = replace(info, aliases=kept)
     if caller.tenant is None:
         return info
-    nothing = {"level": "", "level_reason": "", "sealing": ""}
-    return replace(info, count=0, sequence=0, segments=0, tail=0, **nothing)
+    info = replace(info, count=0, sequence=0, segments=0, tail=0)
+    return replace(info, level="", level_reason="", sealing="")
 
 
 def no_tenants(caller: Caller, method: str) -> PermissionDenied:

@@ -27,6 +27,7 @@ from .caller import Caller
 from .counters import UNKNOWN, Counters
 from .gate import Gate
 from .pools import Pool, Pools
+from .throttle import Throttle
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -52,6 +53,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
     ) -> None:
         self._keys = keys
         self._access = access or Access()
+        self._throttle = Throttle()
         self._gate = gate
         self._pools = pools
         self._counters = counters
@@ -73,6 +75,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
             if handler is None:
                 return None  # UNIMPLEMENTED
             self._access.check_method(caller, method)
+            self._throttle.admit(caller)
         except Exception as error:
             return self._refuse(self._told(error, known), known, key)
         refusal = self._gate.refusal() or self._no_room(handler)
@@ -147,6 +150,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
             call = Call.begin(context, method, self._log, caller, stream=False)
             self._counters.begin()
             try:
+                self._throttle.enter(caller, call.request_id)
                 result = serialize(service(self._reader(handler, call)(data), call))
             except Exception as error:
                 self._fail(call, error)
@@ -163,7 +167,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
             call = Call.begin(context, method, self._log, caller, stream=True)
             self._counters.begin()
             # Where the client has gone, gRPC drops this generator unfinished, to be collected late.
-            context.add_callback(lambda: self._end(call, "CANCELLED"))
+            lasting = context.add_callback(lambda: self._end(call, "CANCELLED"))
             read = self._reader(handler, call)
 
             def read_next(chunk: bytes) -> Any:
@@ -171,6 +175,8 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
                 return read(chunk)
 
             try:
+                if lasting:
+                    self._throttle.enter(caller, call.request_id)
                 for result in service(map(read_next, data), call):
                     yield serialize(result)
             except Exception as error:
@@ -191,6 +197,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
             return
         if not call.context.is_active():
             code = "CANCELLED"  # the client has gone and hears nothing of this
+        self._throttle.leave(call.caller, call.request_id)
         self._counters.end(call.method, code)
         call.finish(code, detail)
 

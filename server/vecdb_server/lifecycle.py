@@ -18,7 +18,7 @@ from structlog.typing import FilteringBoundLogger
 import vecdb
 from vecdb import limits
 from vecdb.database import Database
-from vecdb.errors import Unavailable
+from vecdb.errors import PreconditionFailed, Unavailable
 from vecdb_client.wire import vecdb_pb2_grpc as rpc
 
 from . import keys, logs, service
@@ -93,6 +93,7 @@ class Server:
             self.address = self._bind()
             self._grpc.start()
             self._database = vecdb.open(self.config.directory, io_engine=self.config.io_engine)
+            self._check_keys(self._database)
             vecdb.warm()
         except BaseException:
             self.stop(0.0)
@@ -133,6 +134,15 @@ class Server:
             if self._database is not None:
                 self._database.close()
             self._log.info("stopped")
+
+    def _check_keys(self, database: Database) -> None:
+        """Refuse to serve everybody where a key was to be required."""
+        if self.config.require_key and not self.config.api_keys and not database.has_keys:
+            raise PreconditionFailed(
+                "the database holds no API key, and calls shall need one",
+                reason="NO_KEYS",
+                hint=f"vecdb key create NAME --role admin --all --dir {self.config.directory}",
+            )
 
     def _bind(self) -> str:
         address = self.config.listen

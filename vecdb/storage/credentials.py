@@ -108,7 +108,7 @@ def authenticate(transaction: Transaction, secret: str, now_us: int) -> KeyInfo:
     given = digest_of(secret)
     known = hmac.compare_digest(given, credential.digest if credential else _NOTHING)
     old = credential.old_digest if credential else None
-    was = hmac.compare_digest(given, old or _NOTHING)
+    was = hmac.compare_digest(given, old or _NOTHING) and old is not None
     if credential is None or not (known or was):
         raise refusal("the API key is not known here", "UNKNOWN_KEY")
     info, now = credential.info, from_us(now_us)
@@ -133,24 +133,15 @@ def refusal(message: str, reason: str = "") -> Unauthenticated:
 def _load(key: bytes, value: bytes) -> Credential:
     try:
         row = json.loads(value)
-        times = {name: row[f"{name}_us"] for name in _TIMES}
-        old = row["old_digest"]
-        credential = Credential(
-            info=KeyInfo(
-                id=key.decode("ascii"),
-                collections=row["collections"],
-                **{name: row[name] for name in _FIELDS},
-                **{name: None if us is None else from_us(us) for name, us in times.items()},
-            ),
-            digest=bytes.fromhex(row["digest"]),
-            old_digest=None if old is None else bytes.fromhex(old),
-        )
+        values: dict[str, Any] = {name: row[name] for name in (*_FIELDS, "collections")}
+        for name in _TIMES:
+            us = row[f"{name}_us"]
+            values[name] = None if us is None and name != "created" else from_us(us)
+        digests = [row["digest"], row["old_digest"]]
+        digest, old = (None if text is None else bytes.fromhex(text) for text in digests)
+        info = KeyInfo(id=key.decode("ascii"), **values)
     except (ValueError, TypeError, KeyError, InvalidArgument):
         raise damaged(TABLE, key, "it is no description of an API key") from None
-    if any(
-        len(one) != DIGEST_BYTES
-        for one in (credential.digest, old and credential.old_digest)
-        if one is not None
-    ):
-        raise damaged(TABLE, key, "its digest has another length")
-    return credential
+    if digest is None or any(len(one) != DIGEST_BYTES for one in (digest, old) if one is not None):
+        raise damaged(TABLE, key, "it has no whole digest")
+    return Credential(info=info, digest=digest, old_digest=old)
