@@ -12,7 +12,7 @@ from typing import Any, Final
 from google.protobuf.message import Message
 
 from vecdb.errors import PermissionDenied
-from vecdb.results import CollectionInfo
+from vecdb.results import CollectionInfo, Explanation
 
 from .caller import Caller
 
@@ -152,6 +152,13 @@ def shown_to(caller: Caller, info: CollectionInfo) -> CollectionInfo:
         return info
     info = replace(info, count=0, sequence=0, segments=0, tail=0)
     return replace(info, level="", level_reason="", sealing="")
+
+
+def explained_to(caller: Caller, explanation: Explanation) -> Explanation:
+    """An explanation; to a key of one tenant, without what tells how much others have."""
+    if caller.tenant is None:
+        return explanation
+    return replace(explanation, segments=0, tail=0, level="", why="", degraded=False)
 
 
 def no_tenants(caller: Caller, method: str) -> PermissionDenied:

@@ -119,7 +119,7 @@ class ServerConfig:
             return
         wanted = []
         if not self.api_keys and not self.require_key:
-            wanted.append(f"--require-key, or --api-key-file FILE (or {PREFIX}API_KEY),")
+            wanted.append(f"--api-key-file FILE (or --require-key, or {PREFIX}API_KEY)")
         if not self.tls:
             wanted.append("--tls-cert FILE --tls-key FILE")
         if wanted:

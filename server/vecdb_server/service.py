@@ -190,7 +190,7 @@ class Records(rpc.RecordsServicer):
             queries[0], request.k, **convert.explain_from_wire(request), timeout=call.timeout
         )
         call.notes["engine_ms"] = round(explanation.seconds * 1000, 3)
-        return convert.explanation_to_wire(explanation)
+        return convert.explanation_to_wire(access.explained_to(call.caller, explanation))
 
     def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
         collection = self._collection(request.collection)

@@ -5,14 +5,24 @@ from __future__ import annotations
 import itertools
 
 import grpc
+import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from vecdb.errors import PermissionDenied
 from vecdb.keys import ROLES
-from vecdb.results import CollectionInfo
+from vecdb.results import CollectionInfo, Explanation, Matches
 from vecdb_client.wire import vecdb_pb2 as pb
-from vecdb_server.access import FILLED, OWNED, RULES, Access, Rule, shown_to, usable
+from vecdb_server.access import (
+    FILLED,
+    OWNED,
+    RULES,
+    Access,
+    Rule,
+    explained_to,
+    shown_to,
+    usable,
+)
 from vecdb_server.caller import EVERYTHING, Caller
 
 KEY = "correct-horse-battery-staple"
@@ -276,3 +286,25 @@ def test_tenant_hears_the_schema_and_no_figure_of_others():
     assert (shown.count, shown.sequence, shown.segments, shown.tail) == (0, 0, 0, 0)
     assert (shown.level, shown.level_reason, shown.sealing) == ("", "", "")
     assert shown_to(caller_of(), info("a")) == info("a")
+
+
+def test_tenant_hears_how_its_search_went_and_not_how_much_there_is():
+    none = np.empty(0, np.float32)
+    explanation = Explanation(
+        matches=Matches(ids=[], scores=none, distances=none),
+        mode="scan",
+        matching=2,
+        segments=3,
+        tail=4,
+        level="codes",
+        why="the vectors take 3 GB",
+        degraded=True,
+        io_engine=None,
+        seconds=0.5,
+        codes_scanned=2,
+    )
+    shown = explained_to(caller_of(tenant="acme", all_tenants=False), explanation)
+    assert (shown.mode, shown.matching, shown.codes_scanned) == ("scan", 2, 2)
+    assert (shown.segments, shown.tail, shown.level, shown.why) == (0, 0, "", "")
+    assert not shown.degraded
+    assert explained_to(caller_of(), explanation) == explanation

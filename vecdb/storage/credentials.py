@@ -13,8 +13,10 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
+from .. import limits
 from ..errors import InvalidArgument, Unauthenticated
 from ..keys import KeyInfo, from_us, to_us
 from .checksum import damaged
@@ -130,6 +132,7 @@ def refusal(message: str, reason: str = "") -> Unauthenticated:
     )
 
 
+@lru_cache(maxsize=limits.KEYS)  # every call to a guarded server begins with its key
 def _load(key: bytes, value: bytes) -> Credential:
     try:
         row = json.loads(value)
