@@ -23,6 +23,7 @@ PACKAGE = Path("client/vecdb_client")
 
 COPIES = {
     "vecdb/errors.py": "errors.py",
+    "vecdb/keys.py": "keys.py",
     "vecdb/limits.py": "limits.py",
     "vecdb/results.py": "results.py",
     "vecdb/filters/builder.py": "filters.py",

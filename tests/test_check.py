@@ -136,3 +136,18 @@ def test_keys_of_no_collection_are_found(database):
 def test_alias_of_nothing_is_found(database):
     change(database, lambda t: t.put("aliases", b"gone", b"nowhere"))
     assert any("alias gone" in one for one in problems(database))
+
+
+def test_key_that_is_none_is_found(database):
+    def break_one(transaction):
+        transaction.put("credentials", b"0123456789ab", b"{}")
+        transaction.put("credentials", b"root", b"{}")
+
+    with vecdb.open(database) as db:
+        db.create_key("app", "read", tenant="acme")
+    assert problems(database) == []
+    change(database, break_one)
+    found = problems(database)
+    assert len(found) == 2
+    assert "no description of an API key" in found[0]
+    assert "its id is none" in found[1]

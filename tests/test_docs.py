@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from bench.document import demo_output, report_section, section
+from vecdb_server.access import DENIED, FILLED, OWNED, RULES
 from vecdb_server.child import ServerProcess
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 CLIENT_README = (ROOT / "client" / "README.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
 
@@ -73,6 +75,27 @@ def test_command_lines_of_the_readme_succeed(tmp_path):
     for line in lines.splitlines():
         run("bash", "-euc", line, cwd=tmp_path)
     assert (tmp_path / "vectors.jsonl").read_text(encoding="utf-8").count("\n") == 100
+
+
+def test_command_lines_about_keys_succeed(tmp_path):
+    ((_, lines), (_, shown)) = blocks(SECURITY, "Keys")
+    printed = [run("bash", "-euc", line, cwd=tmp_path) for line in lines.splitlines()]
+    table = re.sub(r"[0-9a-f]{12}", "#", printed[-1])
+    assert re.sub(r" +", " ", table) == re.sub(r" +", " ", re.sub(r"[0-9a-f]{12}", "#", shown))
+
+
+def test_rules_of_the_security_document_are_those_of_the_server():
+    rows = re.findall(r"^\| `(\w+)/(\w+)` \| ([\w:]*) \| (.*?) \|$", SECURITY, re.MULTILINE)
+    told = {(service, method): (right, tenant) for service, method, right, tenant in rows}
+    texts = {DENIED: "refused", FILLED: "as that tenant", OWNED: "as that tenant"}
+    rules = {
+        tuple(method.removeprefix("/vecdb.v1.").split("/")): (
+            rule.right or "any",
+            texts.get(rule.tenant, "no figures"),
+        )
+        for method, rule in RULES.items()
+    }
+    assert told == rules
 
 
 def test_readme_names_every_command():

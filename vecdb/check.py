@@ -28,7 +28,7 @@ from .check_columns import patch_faults
 from .check_segments import SegmentCheck, Vanished
 from .collection.payload import encode_payload
 from .errors import DataCorruption, VecDBError
-from .storage import files, format
+from .storage import credentials, files, format
 from .storage.catalogue import (
     DATA_TABLES,
     CollectionRow,
@@ -174,6 +174,7 @@ class _Checker:
                 self._report(where, what)
         self._check_owners(transaction, numbers)
         self._check_names(transaction)
+        self._check_keys(transaction)
         orphans = list_orphans(self._directory, named_segments(transaction))
         if orphans:  # what a stop has left, or a build under way: no damage
             self._count("unfinished segments", len(orphans))
@@ -271,6 +272,15 @@ class _Checker:
             heads = {key[: format.NUMBER.size] for key, _ in transaction.scan(table)}
             for head in sorted(heads - known):
                 self._report(f"table {table}", f"keys of no collection: number {head.hex()}")
+
+    def _check_keys(self, transaction: Transaction) -> None:
+        for key, _ in transaction.scan(credentials.TABLE):
+            self._count("API keys")
+            try:
+                if credentials.find_credential(transaction, key.decode("ascii", "replace")) is None:
+                    self._report(f"API key {key[:24].hex()}", "its id is none that we give")
+            except DataCorruption as error:
+                self._report(f"table {credentials.TABLE}", error.message)
 
     def _check_names(self, transaction: Transaction) -> None:
         names = {row.name for row in scan_collections(transaction)}

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from . import limits
-from .collection import Clock, Collection, Store, reads
+from .collection import Clock, Collection, Store, keyring, reads
 from .collection.arguments import check_lookup
 from .collection.group import Group
 from .collection.store import find_named
 from .collection.writes import collection_gone
 from .errors import AlreadyExists, InvalidArgument, LimitExceeded, NotFound
+from .keys import OVERLAP_SECONDS, KeyInfo, KeyRights, check_overlap
 from .results import CollectionInfo
 from .schema import CollectionSchema, check_name
-from .storage import files, format
+from .storage import credentials, files, format
 from .storage.catalogue import (
     CollectionRow,
     drop_collection,
@@ -196,6 +198,61 @@ class Database:
         """alias -> collection, by alias."""
         with self._store.environment.read() as transaction:
             return dict(scan_aliases(transaction))
+
+    def create_key(
+        self,
+        name: str,
+        role: str,
+        collections: Sequence[str] | None = None,
+        tenant: str | None = None,
+        all_tenants: bool = False,
+        expires: datetime | None = None,
+        *,
+        rate: float | None = None,
+        concurrency: int | None = None,
+    ) -> tuple[KeyInfo, str]:
+        """Make an API key for a server of this database: the key, and its secret.
+
+        Only a digest of the secret is kept, so nobody can show it again. ``role``: read, write or
+        admin, each with the rights before it, or cache:get, cache:put, cache:admin.
+        ``collections``: names that the key may use; None: all. Either a ``tenant`` or
+        ``all_tenants``. ``expires``: a datetime with a zone. ``rate``: calls a second;
+        ``concurrency``: calls at once.
+        """
+        rights = KeyRights(
+            name=name,
+            role=role,
+            collections=collections,  # type: ignore[arg-type]  # checked, and made a tuple, there
+            tenant=tenant,
+            all_tenants=all_tenants,
+            expires=expires,
+            rate=rate,
+            concurrency=concurrency,
+        )
+        return keyring.create_key(self._store, rights)
+
+    def keys(self) -> list[KeyInfo]:
+        """All API keys, oldest first, also those that expired or were revoked."""
+        return keyring.list_keys(self._store)
+
+    def revoke_key(self, key: str) -> None:
+        """Have the key of that id refused from now on. To do so again changes nothing."""
+        keyring.revoke_key(self._store, check_lookup(key, "key"))
+
+    def rotate_key(self, key: str, overlap: float = OVERLAP_SECONDS) -> str:
+        """A new secret of the key; the old one stays valid for ``overlap`` seconds."""
+        return keyring.rotate_key(self._store, check_lookup(key, "key"), check_overlap(overlap))
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is an API key, valid or not."""
+        with self._store.environment.read() as transaction:
+            return credentials.has_credentials(transaction)
+
+    def authenticate(self, secret: str) -> KeyInfo:
+        """The key whose secret this is; ``Unauthenticated`` if it is none that is valid now."""
+        with self._store.environment.read() as transaction:
+            return credentials.authenticate(transaction, secret, self._store.now_us)
 
     def stats(self) -> dict[str, Any]:
         """Counters and sizes of the database, and of each collection by its name."""

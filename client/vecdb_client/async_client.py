@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from . import limits, requests, responses
+from . import key_messages, limits, requests, responses
 from .async_calls import AsyncCaller
 from .async_collection import AsyncCollection
 from .handshake import ServerInfo, server_info
+from .keys import OVERLAP_SECONDS, KeyInfo, KeyRights
 from .results import CollectionInfo
 from .settings import Default, Settings, Timeout
 
@@ -101,6 +103,49 @@ class AsyncClient:
     async def aliases(self) -> dict[str, str]:
         """alias -> collection, by alias."""
         return responses.aliases(await self._caller.call(requests.list_collections()))
+
+    async def create_key(
+        self,
+        name: str,
+        role: str,
+        collections: Sequence[str] | None = None,
+        tenant: str | None = None,
+        all_tenants: bool = False,
+        expires: datetime | None = None,
+        *,
+        rate: float | None = None,
+        concurrency: int | None = None,
+    ) -> tuple[KeyInfo, str]:
+        """Make an API key: the key, and its secret, of which the server keeps a digest only.
+
+        ``role``: read, write or admin, each with the rights before it, or cache:get, cache:put,
+        cache:admin. ``collections``: names that the key may use; None: all. Either a ``tenant`` or
+        ``all_tenants``. ``expires``: a datetime with a zone. ``rate``: calls a second;
+        ``concurrency``: calls at once.
+        """
+        rights = KeyRights(
+            name=name,
+            role=role,
+            collections=collections,  # type: ignore[arg-type]  # checked, and made a tuple, there
+            tenant=tenant,
+            all_tenants=all_tenants,
+            expires=expires,
+            rate=rate,
+            concurrency=concurrency,
+        )
+        return key_messages.created(await self._caller.call(key_messages.create(rights)))
+
+    async def keys(self) -> list[KeyInfo]:
+        """All API keys, oldest first, also those that expired or were revoked."""
+        return key_messages.listed(await self._caller.call(key_messages.list_all()))
+
+    async def revoke_key(self, key: str) -> None:
+        """Have the key of that id refused from now on. To do so again changes nothing."""
+        await self._caller.call(key_messages.revoke(key))
+
+    async def rotate_key(self, key: str, overlap: float = OVERLAP_SECONDS) -> str:
+        """A new secret of the key; the old one stays valid for ``overlap`` seconds."""
+        return key_messages.rotated(await self._caller.call(key_messages.rotate(key, overlap)))
 
     async def stats(self) -> dict[str, Any]:
         """Counters and sizes of the database."""

@@ -43,6 +43,15 @@ KEYWORD_BYTES = 256
 COLLECTIONS = 1_000
 IDEMPOTENCY_KEY_BYTES = 64
 
+KEYS = 1_000
+"""API keys that a database holds, those that were revoked included."""
+KEY_COLLECTIONS = 100
+"""Collections that one of them may name."""
+KEY_RATE = 1_000_000
+"""Largest bound of a key's calls, a second or at once."""
+KEY_OVERLAP_SECONDS = 30 * 24 * 3600.0
+"""How long the old secret of a rotated key may stay valid."""
+
 FILTER_DEPTH = 16
 FILTER_NODES = 1_024
 FILTER_VALUES = 10_000
@@ -63,4 +72,4 @@ UPLOAD_ACK_SECONDS = 60.0
 IDEMPOTENCY_SECONDS = 24 * 3600.0
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
-"""Collections and aliases; matched in full."""
+"""Collections, aliases, tenants and API keys; matched in full."""

@@ -1,47 +1,73 @@
-"""API keys: does a call carry one that we know?"""
+"""API keys: whose key does a call carry?"""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from vecdb.errors import Unauthenticated
+from vecdb.storage.credentials import digest_of, is_secret, refusal
+
+from .caller import EVERYTHING, Caller
+from .gate import Gate
 
 HEADER: Final = "authorization"
 SCHEME: Final = "bearer "
 
+Metadata = Iterable[tuple[str, str | bytes]]
+
 
 class Keys:
-    """Knows digests only; the keys themselves are not kept."""
+    """The keys of the configuration (of which only digests are kept), then those of the database.
 
-    __slots__ = ("_digests",)
+    The database is asked at each call: what was revoked or has expired is refused from then on,
+    whoever did it. Without ``gate`` there are none but those of the configuration.
+    """
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = tuple(_digest(key) for key in keys)
+    __slots__ = ("_digests", "_gate", "_stored")
 
-    def check(self, metadata: Iterable[tuple[str, str | bytes]]) -> Unauthenticated | None:
-        """Why a call with this metadata is refused; None: it may go on.
+    def __init__(self, keys: Iterable[str], gate: Gate | None = None) -> None:
+        self._digests = tuple(digest_of(key) for key in keys)
+        self._gate = gate
+        self._stored = False  # the database holds a key; that never ends
 
-        Takes the same time for each wrong key: the comparison is constant in time, of digests of
-        one length, and goes over all keys.
+    def caller(self, metadata: Metadata) -> Caller:
+        """Who makes a call with this metadata.
+
+        Raises ``Unauthenticated``, and ``Unavailable`` where only the database can tell and is not
+        open. The comparison takes the same time for each wrong key.
         """
-        if not self._digests:
-            return None
         values = [value for name, value in metadata if name == HEADER]
+        if not self._needed():
+            return EVERYTHING
         if not values:
-            return _refusal("the call carries no API key")
+            raise refusal("the call carries no API key")
         if len(values) > 1:
-            return _refusal("the call carries more than one authorization entry")
+            raise refusal("the call carries more than one authorization entry")
         key = _bearer(values)
         if key is None:
-            return _refusal("the authorization entry is not of the form 'Bearer <key>'")
-        given = _digest(key)
+            raise refusal("the authorization entry is not of the form 'Bearer <key>'")
+        given = digest_of(key)
         known = False
         for digest in self._digests:
             known |= hmac.compare_digest(given, digest)
-        return None if known else _refusal("the API key is not known here")
+        if known:
+            return EVERYTHING
+        if self._gate is None or not is_secret(key):
+            raise refusal("the API key is not known here")
+        return Caller.of(self._gate.database.authenticate(key))
+
+    def check_still(self, metadata: Metadata, caller: Caller) -> None:
+        """Raise ``Unauthenticated`` if a key that was valid when its stream began is so no more."""
+        if caller.key:
+            self.caller(metadata)
+
+    def _needed(self) -> bool:
+        """Whether calls need a key: there is one, so that others can be told apart."""
+        if self._digests or self._gate is None:
+            return bool(self._digests)
+        self._stored = self._stored or self._gate.database.has_keys
+        return self._stored
 
 
 def _bearer(values: Sequence[str | bytes]) -> str | None:
@@ -50,15 +76,3 @@ def _bearer(values: Sequence[str | bytes]) -> str | None:
     if text[: len(SCHEME)].lower() != SCHEME:
         return None
     return text[len(SCHEME) :].strip()
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-
-
-def _refusal(message: str) -> Unauthenticated:
-    return Unauthenticated(
-        message,
-        hint="Send the metadata 'authorization: Bearer <key>' with a key of the server "
-        "(in the Python client: api_key=...)",
-    )

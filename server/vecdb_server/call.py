@@ -18,6 +18,7 @@ from vecdb.errors import DeadlineExceeded
 from vecdb_client.wire import vecdb_pb2 as pb
 
 from . import logs, status
+from .caller import Caller
 
 TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 FOREVER_SECONDS: Final = 10.0 * 365 * 24 * 3600
@@ -30,12 +31,14 @@ BUSY: Final = frozenset({"RESOURCE_EXHAUSTED", "UNAVAILABLE"})
 class Call:
     """What a service method gets beside its request.
 
+    ``caller``: what its key allows; a service that acts for a tenant asks ``caller.tenant_for``.
     ``deadline`` is the caller's, or 30 s from now. ``notes`` are added to the log line.
     """
 
     context: grpc.ServicerContext
     method: str
     log: FilteringBoundLogger
+    caller: Caller
     deadline: Deadline
     request_id: str = field(default_factory=lambda: secrets.token_hex(8))
     started: float = field(default_factory=time.monotonic)
@@ -44,7 +47,13 @@ class Call:
 
     @classmethod
     def begin(
-        cls, context: grpc.ServicerContext, method: str, log: FilteringBoundLogger, *, stream: bool
+        cls,
+        context: grpc.ServicerContext,
+        method: str,
+        log: FilteringBoundLogger,
+        caller: Caller,
+        *,
+        stream: bool,
     ) -> Call:
         """A stream without a deadline may last; any other call without one gets 30 s."""
         remaining = context.time_remaining()
@@ -52,7 +61,7 @@ class Call:
             deadline = Deadline(time.monotonic() + remaining)
         else:
             deadline = Deadline.after(None if stream else limits.TIMEOUT_SECONDS)
-        return cls(context=context, method=method, log=log, deadline=deadline)
+        return cls(context=context, method=method, log=log, caller=caller, deadline=deadline)
 
     @property
     def timeout(self) -> float | None:
@@ -96,6 +105,8 @@ class Call:
             "ms": milliseconds,
             "peer": self.context.peer(),
         }
+        if self.caller.key:
+            values["key"] = self.caller.key
         trace = _traceparent(self.context)
         if trace:
             values["traceparent"] = trace

@@ -29,6 +29,13 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     help="File of accepted API keys, one a line; mode 600. Or set VECDB_SERVER__API_KEY.",
 )
 @click.option(
+    "--require-key",
+    is_flag=True,
+    default=None,
+    envvar="VECDB_SERVER__REQUIRE_KEY",
+    help="Do not serve a database without keys of its own (vecdb key create).",
+)
+@click.option(
     "--tls-cert", type=FILE, envvar="VECDB_SERVER__TLS_CERT", help="Certificate chain, PEM."
 )
 @click.option("--tls-key", type=FILE, envvar="VECDB_SERVER__TLS_KEY", help="Its private key, PEM.")

@@ -23,6 +23,7 @@ KEYS = (
     "LISTEN",
     "LOG_LEVEL",
     "QUEUE",
+    "REQUIRE_KEY",
     "THREADS",
     "TLS_CERT",
     "TLS_KEY",
@@ -52,7 +53,9 @@ class ServerConfig:
     - ``listen``: host:port, IPv6 in brackets; port 0 takes a free one
     - ``threads``: unary calls that run at once; ``queue``: calls that may wait for one of these
     - ``uploads``: upload streams at once; each holds a thread of its own while it lasts
-    - ``api_keys``: any of them opens every call; none: open, on loopback only
+    - ``api_keys``: any of them opens every call; the database may hold more. Without either: open,
+      on loopback only
+    - ``require_key``: do not serve a database that holds no key, where none is given here
     - ``tls_cert``, ``tls_key``: PEM files, both or neither
     - ``dev``: logs for people instead of JSON; clients are told
     - ``io_engine``: what reads pages that a memory budget leaves on the disk; auto: what works best
@@ -65,6 +68,7 @@ class ServerConfig:
     queue: int = 256
     uploads: int = 16
     api_keys: tuple[str, ...] = field(default=(), repr=False)
+    require_key: bool = False
     tls_cert: Path | None = None
     tls_key: Path | None = None
     dev: bool = False
@@ -114,8 +118,8 @@ class ServerConfig:
         if is_loopback(self.host):
             return
         wanted = []
-        if not self.api_keys:
-            wanted.append(f"--api-key-file FILE (or {PREFIX}API_KEY)")
+        if not self.api_keys and not self.require_key:
+            wanted.append(f"--api-key-file FILE (or --require-key, or {PREFIX}API_KEY)")
         if not self.tls:
             wanted.append("--tls-cert FILE --tls-key FILE")
         if wanted:

@@ -1,8 +1,9 @@
 """What every call passes before a service sees it, and what becomes of its outcome.
 
-Key, then readiness, then room, then parsing, then the service. gRPC parses before it calls, and
+Key and role, then readiness, then room, then parsing, then what the request names, then the
+service. gRPC parses before it calls, and
 answers unparsable bytes with an INTERNAL error; so handlers here take and give bytes and parse by
-themselves. A refused call is answered without reading its request at all.
+themselves. A call refused before that is answered without reading its request at all.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from structlog.typing import FilteringBoundLogger
 from vecdb import limits
 from vecdb.errors import InvalidArgument, LimitExceeded, VecDBError
 
-from . import health, status
+from . import health, logs, status
+from .access import Access
 from .answers import serialize
 from .auth import Keys
 from .call import Call, describe
+from .caller import Caller
 from .counters import UNKNOWN, Counters
 from .gate import Gate
 from .pools import Pool, Pools
+from .throttle import Throttle
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -39,35 +43,51 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
     """The only interceptor of the server."""
 
     def __init__(
-        self, keys: Keys, gate: Gate, pools: Pools, counters: Counters, log: FilteringBoundLogger
+        self,
+        keys: Keys,
+        gate: Gate,
+        pools: Pools,
+        counters: Counters,
+        log: FilteringBoundLogger,
+        access: Access | None = None,
     ) -> None:
         self._keys = keys
+        self._access = access or Access()
+        self._throttle = Throttle()
         self._gate = gate
         self._pools = pools
         self._counters = counters
         self._log = log
-        self._wrapped: dict[str, Handler] = {}  # written by gRPC's one serving thread
 
     def intercept_service(
         self, continuation: Callable[[Details], Handler | None], details: Details
     ) -> Handler | None:
-        """Choose who answers a call; runs on gRPC's serving thread, so it never waits."""
+        """Choose who answers a call; on gRPC's serving thread, so it reads a key and no more."""
         handler = continuation(details)
         method: str = details.method
         if method.startswith(health.PREFIX):
             return handler and _parse_here(handler, method)
         known = method if handler is not None else UNKNOWN
-        unknown_key = self._keys.check(details.invocation_metadata)
-        if unknown_key is not None:
-            return self._refuse(unknown_key, known)
-        if handler is None:
-            return None  # UNIMPLEMENTED
+        key = ""
+        try:
+            caller = self._keys.caller(details.invocation_metadata)
+            key = caller.key
+            if handler is None:
+                return None  # UNIMPLEMENTED
+            self._access.check_method(caller, method)
+            self._throttle.admit(caller)
+        except Exception as error:
+            return self._refuse(self._told(error, known), known, key)
         refusal = self._gate.refusal() or self._no_room(handler)
         if refusal is not None:
-            return self._refuse(refusal, known)
-        if method not in self._wrapped:
-            self._wrapped[method] = self._wrap(handler, method)
-        return self._wrapped[method]
+            return self._refuse(refusal, known, key)
+        return self._wrap(handler, method, caller)
+
+    def _told(self, error: Exception, method: str) -> VecDBError:
+        """What a caller hears of ``error``: a bug is logged and hidden."""
+        if isinstance(error, VecDBError):
+            return error
+        return status.hide_bug(logs.log_bug(self._log, "bug", error, method=method))
 
     def _no_room(self, handler: Handler) -> LimitExceeded | None:
         pool = self._pool_of(handler)
@@ -85,7 +105,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
     def _pool_of(self, handler: Handler) -> Pool:
         return self._pools.uploads if handler.request_streaming else self._pools.calls
 
-    def _refuse(self, error: VecDBError, method: str) -> Handler:
+    def _refuse(self, error: VecDBError, method: str, key: str = "") -> Handler:
         """A handler that answers ``error`` at once: a stream, since that waits for no request."""
         detail = status.detail_of(error)
         code = status.code_of(error)
@@ -97,6 +117,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
                 method=method,
                 code=code.name,
                 peer=context.peer(),
+                **({"key": key} if key else {}),
                 **describe(code.name, detail),
             )
             _abort(context, code, detail)
@@ -104,22 +125,33 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
         _run_in(self._pools.refusals, answer)
         return grpc.stream_unary_rpc_method_handler(answer)
 
-    def _wrap(self, handler: Handler, method: str) -> Handler:
-        parse = _parser(handler, method)
+    def _wrap(self, handler: Handler, method: str, caller: Caller) -> Handler:
         if handler.request_streaming and handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(self._stream(handler, method, parse))
+            return grpc.stream_stream_rpc_method_handler(self._stream(handler, method, caller))
         if handler.request_streaming or handler.response_streaming:
             raise AssertionError(f"{method}: no call of ours streams one way only")
-        return grpc.unary_unary_rpc_method_handler(self._unary(handler, method, parse))
+        return grpc.unary_unary_rpc_method_handler(self._unary(handler, method, caller))
 
-    def _unary(self, handler: Handler, method: str, parse: Callable[[bytes], Any]) -> Any:
+    def _reader(self, handler: Handler, call: Call) -> Callable[[bytes], Any]:
+        """From the bytes of a request to one that the caller may make."""
+        parse = _parser(handler, call.method)
+
+        def read(data: bytes) -> Any:
+            request = parse(data)
+            self._access.check_request(call.caller, call.method, request)
+            return request
+
+        return read
+
+    def _unary(self, handler: Handler, method: str, caller: Caller) -> Any:
         service: Callable[[Any, Call], Any] = handler.unary_unary  # type: ignore[assignment]
 
         def answer(data: bytes, context: grpc.ServicerContext) -> bytes:
-            call = Call.begin(context, method, self._log, stream=False)
+            call = Call.begin(context, method, self._log, caller, stream=False)
             self._counters.begin()
             try:
-                result = serialize(service(parse(data), call))
+                self._throttle.enter(caller, call.request_id)
+                result = serialize(service(self._reader(handler, call)(data), call))
             except Exception as error:
                 self._fail(call, error)
             self._end(call, "OK")
@@ -128,16 +160,24 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
         _run_in(self._pools.calls, answer)
         return answer
 
-    def _stream(self, handler: Handler, method: str, parse: Callable[[bytes], Any]) -> Any:
+    def _stream(self, handler: Handler, method: str, caller: Caller) -> Any:
         service: Callable[[Iterator[Any], Call], Iterator[Any]] = handler.stream_stream  # type: ignore[assignment]
 
         def answer(data: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-            call = Call.begin(context, method, self._log, stream=True)
+            call = Call.begin(context, method, self._log, caller, stream=True)
             self._counters.begin()
             # Where the client has gone, gRPC drops this generator unfinished, to be collected late.
-            context.add_callback(lambda: self._end(call, "CANCELLED"))
+            lasting = context.add_callback(lambda: self._end(call, "CANCELLED"))
+            read = self._reader(handler, call)
+
+            def read_next(chunk: bytes) -> Any:
+                self._keys.check_still(context.invocation_metadata(), caller)
+                return read(chunk)
+
             try:
-                for result in service(map(parse, data), call):
+                if lasting:
+                    self._throttle.enter(caller, call.request_id)
+                for result in service(map(read_next, data), call):
                     yield serialize(result)
             except Exception as error:
                 self._fail(call, error)
@@ -157,6 +197,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
             return
         if not call.context.is_active():
             code = "CANCELLED"  # the client has gone and hears nothing of this
+        self._throttle.leave(call.caller, call.request_id)
         self._counters.end(call.method, code)
         call.finish(code, detail)
 

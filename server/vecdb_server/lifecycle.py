@@ -18,10 +18,10 @@ from structlog.typing import FilteringBoundLogger
 import vecdb
 from vecdb import limits
 from vecdb.database import Database
-from vecdb.errors import Unavailable
+from vecdb.errors import PreconditionFailed, Unavailable
 from vecdb_client.wire import vecdb_pb2_grpc as rpc
 
-from . import logs, service
+from . import keys, logs, service
 from .auth import Keys
 from .config import ServerConfig, split_address
 from .counters import Counters
@@ -64,7 +64,7 @@ class Server:
         self._stopped = False  # Guarded by self._stop_lock
         counters = Counters()
         interceptor = CallInterceptor(
-            Keys(config.api_keys), self._gate, self._pools, counters, self._log
+            Keys(config.api_keys, self._gate), self._gate, self._pools, counters, self._log
         )
         self._grpc = grpc.server(
             self._pools.health, interceptors=[interceptor], options=list(OPTIONS)
@@ -79,6 +79,9 @@ class Server:
         rpc.add_DatabaseServicer_to_server(database, self._grpc)  # type: ignore[no-untyped-call]
         rpc.add_CollectionsServicer_to_server(collections, self._grpc)  # type: ignore[no-untyped-call]
         rpc.add_RecordsServicer_to_server(records, self._grpc)  # type: ignore[no-untyped-call]
+        rpc.add_KeysServicer_to_server(  # type: ignore[no-untyped-call]
+            keys.KeysService(self._gate), self._grpc
+        )
 
     def start(self) -> str:
         """Serve, and return the address once ready for calls.
@@ -90,6 +93,7 @@ class Server:
             self.address = self._bind()
             self._grpc.start()
             self._database = vecdb.open(self.config.directory, io_engine=self.config.io_engine)
+            self._check_keys(self._database)
             vecdb.warm()
         except BaseException:
             self.stop(0.0)
@@ -102,6 +106,7 @@ class Server:
             directory=str(self.config.directory),
             version=service.server_version(),
             keys=len(self.config.api_keys),
+            stored_keys=self._database.has_keys,
             tls=self.config.tls,
         )
         return self.address
@@ -129,6 +134,15 @@ class Server:
             if self._database is not None:
                 self._database.close()
             self._log.info("stopped")
+
+    def _check_keys(self, database: Database) -> None:
+        """Refuse to serve everybody where a key was to be required."""
+        if self.config.require_key and not self.config.api_keys and not database.has_keys:
+            raise PreconditionFailed(
+                "the database holds no API key, and calls shall need one",
+                reason="NO_KEYS",
+                hint=f"vecdb key create NAME --role admin --all --dir {self.config.directory}",
+            )
 
     def _bind(self) -> str:
         address = self.config.listen

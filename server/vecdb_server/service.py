@@ -15,7 +15,7 @@ from vecdb_client import codec
 from vecdb_client.wire import vecdb_pb2 as pb
 from vecdb_client.wire import vecdb_pb2_grpc as rpc
 
-from . import answers, convert
+from . import access, answers, convert
 from .call import Call
 from .counters import Counters
 from .gate import Gate
@@ -77,11 +77,13 @@ class Collections(rpc.CollectionsServicer):
 
     def Describe(self, request: pb.DescribeCollectionRequest, call: Call) -> pb.CollectionInfo:
         collection = self._gate.database.collection(request.name)
-        return convert.info_to_wire(collection.describe(timeout=call.timeout))
+        info = collection.describe(timeout=call.timeout)
+        return convert.info_to_wire(access.shown_to(call.caller, info))
 
     def List(self, request: pb.ListCollectionsRequest, call: Call) -> pb.ListCollectionsResponse:
-        infos = self._gate.database.collections()
-        return pb.ListCollectionsResponse(collections=map(convert.info_to_wire, infos))
+        infos = access.usable(call.caller, self._gate.database.collections())
+        shown = [access.shown_to(call.caller, info) for info in infos]
+        return pb.ListCollectionsResponse(collections=map(convert.info_to_wire, shown))
 
     def Delete(
         self, request: pb.DeleteCollectionRequest, call: Call
@@ -188,7 +190,7 @@ class Records(rpc.RecordsServicer):
             queries[0], request.k, **convert.explain_from_wire(request), timeout=call.timeout
         )
         call.notes["engine_ms"] = round(explanation.seconds * 1000, 3)
-        return convert.explanation_to_wire(explanation)
+        return convert.explanation_to_wire(access.explained_to(call.caller, explanation))
 
     def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
         collection = self._collection(request.collection)

@@ -17,6 +17,7 @@ from vecdb.check import check_directory
 from vecdb.collection import sealer
 from vecdb.collection.cleaning import needs_cleaning
 from vecdb.collection.writes import delete
+from vecdb.errors import Unauthenticated
 from vecdb.storage.environment import DiskFull
 from vecdb.storage.records import id_keys
 from vecdb.storage.reserve import LEAST_BYTES, RESERVE_BYTES, RESERVE_FILE
@@ -77,6 +78,16 @@ class Filled:
                 self.alive += ids
                 self.next_id += self.rows
         return len(self.alive) - before
+
+    def has_room_for_a_key(self):
+        """Make a key, twice tried; whether there was room for it."""
+        for _ in range(2):
+            try:
+                self.db.create_key("more", "read", all_tenants=True)
+            except DiskFull:
+                continue
+            return True
+        return False
 
     def delete(self, share, chunk):
         """Delete that share of the records here and there, ``chunk`` at a time."""
@@ -224,4 +235,19 @@ def test_database_opens_without_room_for_a_reserve_and_waits_for_it(filled):
     full.disk.resize(8 * MIB)
     full.upsert(full.alive[:1])
     assert full.reserve.is_whole
+    full.check()
+
+
+def test_keys_are_revoked_on_a_full_disk(filled):
+    full = filled()
+    full.delete(0.3, 50)
+    assert not full.needs_cleaning()
+    made = [full.db.create_key(f"k{n}", "read", all_tenants=True) for n in range(20)]
+    full.fill()
+    for info, secret in made:
+        while full.has_room_for_a_key():
+            pass
+        full.db.revoke_key(info.id)
+        with pytest.raises(Unauthenticated):
+            full.db.authenticate(secret)
     full.check()

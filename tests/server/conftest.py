@@ -17,6 +17,7 @@ import trustme
 from vecdb_client import codec
 from vecdb_client.wire import vecdb_pb2 as pb
 from vecdb_server import logs
+from vecdb_server.access import HARMLESS, RULES, Access, Rule
 from vecdb_server.auth import Keys
 from vecdb_server.config import ServerConfig
 from vecdb_server.counters import Counters
@@ -55,6 +56,9 @@ def refused() -> Callable[[Callable[[], Any]], Refusal]:
         return Refusal.of(caught.value)
 
     return call
+
+
+HANDLERS = {f"/test.Calls/{name}": Rule(right="", tenant=HARMLESS) for name in ("Echo", "Stream")}
 
 
 @dataclass
@@ -103,7 +107,12 @@ def serve_handlers() -> Iterator[Callable[..., Harness]]:
             gate.open(object())  # type: ignore[arg-type]  # these handlers need no engine
         text = io.StringIO()
         interceptor = CallInterceptor(
-            Keys(keys), gate, pools, counters, logs.make_logger("debug", stream=text)
+            Keys(keys),
+            gate,
+            pools,
+            counters,
+            logs.make_logger("debug", stream=text),
+            Access({**RULES, **HANDLERS}),
         )
         codec = {
             "request_deserializer": pb.InfoRequest.FromString,

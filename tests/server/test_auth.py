@@ -9,15 +9,21 @@ import threading
 import grpc
 import pytest
 
+from vecdb.errors import Unauthenticated
 from vecdb_client.wire import vecdb_pb2 as pb
 from vecdb_server.auth import Keys
+from vecdb_server.caller import EVERYTHING
 
 KEY = "correct-horse-battery-staple"
 GARBAGE = b"\xff\xff\xff\xff"
 
 
 def check(*values: str | bytes, name: str = "authorization") -> bool:
-    return Keys(["another-key-of-ours", KEY]).check([(name, value) for value in values]) is None
+    try:
+        Keys(["another-key-of-ours", KEY]).caller([(name, value) for value in values])
+    except Unauthenticated:
+        return False
+    return True
 
 
 def test_known_key_is_let_in():
@@ -51,14 +57,14 @@ def test_missing_or_repeated_entry_is_refused():
 
 
 def test_without_keys_all_are_let_in():
-    assert Keys([]).check([]) is None
+    assert Keys([]).caller([]) == EVERYTHING
 
 
 def test_refusal_tells_no_key():
-    refusal = Keys([KEY]).check([("authorization", "Bearer a-wrong-key-of-somebody")])
-    assert refusal is not None
-    assert "a-wrong-key" not in str(refusal)
-    assert KEY not in str(refusal)
+    with pytest.raises(Unauthenticated) as caught:
+        Keys([KEY]).caller([("authorization", "Bearer a-wrong-key-of-somebody")])
+    assert "a-wrong-key" not in str(caught.value)
+    assert KEY not in str(caught.value)
 
 
 def test_keys_are_not_kept():

@@ -53,6 +53,8 @@ def test_other_addresses_need_key_and_tls(listen, tls_files):
     assert neither.field == "listen"
     for wanted in ("--api-key-file FILE", "VECDB_SERVER__API_KEY", "--tls-cert FILE --tls-key"):
         assert wanted in neither.hint
+    assert "--require-key" in neither.hint
+    assert ServerConfig(directory=DIRECTORY, listen=listen, require_key=True, **tls).tls
     no_tls = refusal(listen=listen, api_keys=(KEY,))
     assert "--tls-cert" in no_tls.hint
     assert "--api-key-file" not in no_tls.hint

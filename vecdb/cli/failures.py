@@ -50,6 +50,7 @@ STATUSES: Mapping[str, int] = {
 HINTS: Mapping[str, str] = {
     "NO_COLLECTION": "`vecdb collection list` tells what there is",
     "WRONG_DIMENSION": "`vecdb collection describe` tells how many dimensions it has",
+    "NO_TENANT": "Give --tenant T, or --all",
     "LOCKED": "Stop that process; if it is a server, reach it with --at HOST:PORT",
     "ANSWER_TOO_LARGE": "Ask for less: a smaller -k or --limit, no vectors, no payloads",
 }

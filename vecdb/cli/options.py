@@ -22,6 +22,8 @@ SIZE_UNITS = {
     **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
     **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
 }
+TIME_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600}
+_DURATION = re.compile(rf"(\d{{1,5}})({'|'.join(TIME_UNITS)})", re.ASCII)
 NO_SIZE = -1
 _SIZE = re.compile(rf"(\d{{1,20}}(?:\.\d{{1,20}})?) ?({'|'.join(SIZE_UNITS)})?", re.ASCII)
 
@@ -132,6 +134,31 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # the same
                 ctx,
             )
         return int(Fraction(found[1]) * SIZE_UNITS[found[2] or "b"])
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # the same
+    """Seconds, such as 30d, 12h, 90m or 60s; ``zero``: none at all is one too."""
+
+    name = "duration"
+
+    def __init__(self, *, zero: bool = False) -> None:
+        self._zero = zero
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        found = _DURATION.fullmatch(str(value).strip().lower())
+        seconds = float(found[1]) * TIME_UNITS[found[2]] if found else 0.0
+        if found is None or (not seconds and not self._zero):
+            self.fail(
+                f"expected a time with its unit, such as 30d, 12h, 90m or 60s; "
+                f"got {str(value)[:40]!r}",
+                param,
+                ctx,
+            )
+        return seconds
 
 
 class Address(click.ParamType):  # type: ignore[type-arg]  # the same

@@ -184,6 +184,11 @@ class Store:
 
     # ------------------------------------------------------------------------------- writing
 
+    @property
+    def now_us(self) -> int:
+        """Microseconds since 1970, by the clock of the database."""
+        return int(self._clock() * 1e6)
+
     def submit(self, run: Callable[[Group], Any], size_bytes: int) -> Future[Any]:
         """Queue a write; its future is done when it has been synced and readers see it."""
         if self.writer is None:
@@ -203,7 +208,7 @@ class Store:
             self.sealer.request(row, "lay out").add_done_callback(log_failure)
 
     def _begin(self, transaction: Transaction) -> Group:
-        return Group(transaction, self._publish, int(self._clock() * 1e6))
+        return Group(transaction, self._publish, self.now_us)
 
     def _publish(self, group: Group) -> None:
         for number, change in group.changes.items():

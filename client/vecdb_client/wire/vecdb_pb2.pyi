@@ -379,6 +379,88 @@ class CollectionStatsRequest(_message.Message):
     name: str
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
+class KeyRights(_message.Message):
+    __slots__ = ("name", "role", "collections", "tenant", "all_tenants", "expires_us", "rate", "concurrency")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    ALL_TENANTS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_US_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    CONCURRENCY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    role: str
+    collections: _containers.RepeatedScalarFieldContainer[str]
+    tenant: str
+    all_tenants: bool
+    expires_us: int
+    rate: float
+    concurrency: int
+    def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., collections: _Optional[_Iterable[str]] = ..., tenant: _Optional[str] = ..., all_tenants: bool = ..., expires_us: _Optional[int] = ..., rate: _Optional[float] = ..., concurrency: _Optional[int] = ...) -> None: ...
+
+class KeyInfo(_message.Message):
+    __slots__ = ("id", "rights", "created_us", "revoked_us", "overlap_us")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_US_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_US_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_US_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    rights: KeyRights
+    created_us: int
+    revoked_us: int
+    overlap_us: int
+    def __init__(self, id: _Optional[str] = ..., rights: _Optional[_Union[KeyRights, _Mapping]] = ..., created_us: _Optional[int] = ..., revoked_us: _Optional[int] = ..., overlap_us: _Optional[int] = ...) -> None: ...
+
+class CreateKeyRequest(_message.Message):
+    __slots__ = ("rights",)
+    RIGHTS_FIELD_NUMBER: _ClassVar[int]
+    rights: KeyRights
+    def __init__(self, rights: _Optional[_Union[KeyRights, _Mapping]] = ...) -> None: ...
+
+class CreateKeyResponse(_message.Message):
+    __slots__ = ("key", "secret")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    key: KeyInfo
+    secret: str
+    def __init__(self, key: _Optional[_Union[KeyInfo, _Mapping]] = ..., secret: _Optional[str] = ...) -> None: ...
+
+class ListKeysRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListKeysResponse(_message.Message):
+    __slots__ = ("keys",)
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedCompositeFieldContainer[KeyInfo]
+    def __init__(self, keys: _Optional[_Iterable[_Union[KeyInfo, _Mapping]]] = ...) -> None: ...
+
+class RevokeKeyRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class RevokeKeyResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RotateKeyRequest(_message.Message):
+    __slots__ = ("id", "overlap_seconds")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    OVERLAP_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    overlap_seconds: float
+    def __init__(self, id: _Optional[str] = ..., overlap_seconds: _Optional[float] = ...) -> None: ...
+
+class RotateKeyResponse(_message.Message):
+    __slots__ = ("secret",)
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    secret: str
+    def __init__(self, secret: _Optional[str] = ...) -> None: ...
+
 class UpsertRequest(_message.Message):
     __slots__ = ("collection", "ids", "vectors", "payloads", "condition", "idempotency_key", "no_wait")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]

@@ -448,6 +448,173 @@ class Collections(object):
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
 
+class KeysStub(object):
+    """API keys. For keys with the role admin, all collections and all tenants.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Create = channel.unary_unary(
+                '/vecdb.v1.Keys/Create',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CreateKeyRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CreateKeyResponse.FromString,
+                )
+        self.List = channel.unary_unary(
+                '/vecdb.v1.Keys/List',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.ListKeysRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.ListKeysResponse.FromString,
+                )
+        self.Revoke = channel.unary_unary(
+                '/vecdb.v1.Keys/Revoke',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.RevokeKeyRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.RevokeKeyResponse.FromString,
+                )
+        self.Rotate = channel.unary_unary(
+                '/vecdb.v1.Keys/Rotate',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.RotateKeyRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.RotateKeyResponse.FromString,
+                )
+
+
+class KeysServicer(object):
+    """API keys. For keys with the role admin, all collections and all tenants.
+    """
+
+    def Create(self, request, context):
+        """Makes a key. The answer is the only place that ever holds its secret.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """All keys, oldest first, also those that expired or were revoked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Revoke(self, request, context):
+        """Has a key refused from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rotate(self, request, context):
+        """Makes a new secret of a key; the old one stays valid for a while.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_KeysServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Create': grpc.unary_unary_rpc_method_handler(
+                    servicer.Create,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CreateKeyRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CreateKeyResponse.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.ListKeysRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'Revoke': grpc.unary_unary_rpc_method_handler(
+                    servicer.Revoke,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.RevokeKeyRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.RevokeKeyResponse.SerializeToString,
+            ),
+            'Rotate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rotate,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.RotateKeyRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.RotateKeyResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'vecdb.v1.Keys', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Keys(object):
+    """API keys. For keys with the role admin, all collections and all tenants.
+    """
+
+    @staticmethod
+    def Create(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Keys/Create',
+            vecdb__client_dot_wire_dot_vecdb__pb2.CreateKeyRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.CreateKeyResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Keys/List',
+            vecdb__client_dot_wire_dot_vecdb__pb2.ListKeysRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.ListKeysResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Revoke(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Keys/Revoke',
+            vecdb__client_dot_wire_dot_vecdb__pb2.RevokeKeyRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.RevokeKeyResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Rotate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Keys/Rotate',
+            vecdb__client_dot_wire_dot_vecdb__pb2.RotateKeyRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.RotateKeyResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+
 class RecordsStub(object):
     """The records of a collection. `collection` is a collection's name or an alias.
     """

@@ -1,0 +1,73 @@
+"""How much one key may ask for: calls a second, and calls at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from vecdb.errors import LimitExceeded
+
+from .caller import Caller
+
+RUNNING_RETRY_SECONDS: Final = 0.1
+
+
+class Throttle:
+    """Safe for any thread. Keys without bounds leave no trace here."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        # Key -> calls that it may begin now, and when that was so. Guarded by self._lock.
+        self._buckets: dict[str, tuple[float, float]] = {}
+        self._running: dict[str, set[str]] = {}  # Key -> request ids. Guarded by self._lock
+
+    def admit(self, caller: Caller) -> None:
+        """Count one more call; ``LimitExceeded`` if the key has begun too many.
+
+        What was not used within a second is lost; a key may always begin one.
+        """
+        rate = caller.rate
+        if rate is None:
+            return
+        most = max(1.0, rate)
+        with self._lock:
+            now = self._clock()
+            tokens, since = self._buckets.get(caller.key, (most, now))
+            tokens = min(most, tokens + (now - since) * rate)
+            admitted = tokens >= 1.0
+            self._buckets[caller.key] = (tokens - admitted, now)
+        if not admitted:
+            raise LimitExceeded(
+                f"the API key {caller.key} may make {rate:g} calls a second",
+                reason="KEY_RATE",
+                hint="Come again after retry_after, or send more in one call",
+                retry_after=(1.0 - tokens) / rate,
+            )
+
+    def enter(self, caller: Caller, request_id: str) -> None:
+        """Note that a call begins to run; ``LimitExceeded`` if as many run as the key may have."""
+        if caller.concurrency is None:
+            return
+        with self._lock:
+            running = self._running.setdefault(caller.key, set())
+            full = len(running) >= caller.concurrency
+            if not full:
+                running.add(request_id)
+        if full:
+            raise LimitExceeded(
+                f"the API key {caller.key} may make {caller.concurrency} calls at once",
+                reason="KEY_CONCURRENCY",
+                limit=caller.concurrency,
+                hint="Come again after retry_after, or send fewer at once",
+                retry_after=RUNNING_RETRY_SECONDS,
+            )
+
+    def leave(self, caller: Caller, request_id: str) -> None:
+        """Note that a call has ended, if it ever began."""
+        if caller.concurrency is None:
+            return
+        with self._lock:
+            self._running.get(caller.key, set()).discard(request_id)
