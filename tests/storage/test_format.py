@@ -26,6 +26,12 @@ FIELDS = {
         "vector_bytes 16 8, first_slot 24 8, end 32"
     ),
     "KEY": "digest 0 16, created_us 16 8, sequence 24 8, count 32 8, end 40",
+    "PRINCIPAL": (
+        "id 0 4, own 4 4, state 8 4, reserved 12 4, created_us 16 8, max_records 24 8, "
+        "max_bytes 32 8, rate 40 8, end 48"
+    ),
+    "PRINCIPAL_COUNTERS": "ids 0 4, grants 4 4, end 8",
+    "GRANT": "count 0 8, sequence 8 8, kind 16 1, reserved 17 7, end 24",
     "WITNESS": (
         "magic 0 4, reserved 4 4, sequence 8 8, transaction 16 8, meta_checksum 24 4, "
         "checksum 28 4, end 32"
@@ -49,6 +55,7 @@ FIELDS = {
     ),
 }
 SIGNED = {"created_us"}
+FLOATS = {"rate"}
 TABLES = [
     "database",
     "collections",
@@ -101,7 +108,7 @@ def test_numbers_are_little_endian_and_unsigned_but_for_times():
     for dtype in format.DTYPES.values():
         for name in dtype.names:
             assert dtype[name].newbyteorder("<") == dtype[name]
-            assert dtype[name].kind in ("i" if name in SIGNED else "uV")
+            assert dtype[name].kind in ("i" if name in SIGNED else "f" if name in FLOATS else "uV")
 
 
 def test_constants_have_never_been_renumbered():

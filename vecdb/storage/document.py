@@ -53,7 +53,7 @@ def _section(name: str) -> str:
 
 
 def _type_name(part: np.dtype[Any]) -> str:
-    kinds = {"u": "unsigned", "i": "signed", "V": "bytes"}
+    kinds = {"u": "unsigned", "i": "signed", "V": "bytes", "f": "float"}
     return kinds[part.kind]
 
 

@@ -131,6 +131,38 @@ KEY = np.dtype(
 )
 """Table ``keys``, key the idempotency key."""
 
+PRINCIPAL = np.dtype(
+    [
+        ("id", "<u4"),  # never reused
+        ("own", "<u4"),  # its own grant number
+        ("state", "<u4"),  # PRINCIPAL_LIVE
+        ("reserved", "V4"),
+        ("created_us", "<i8"),
+        ("max_records", "<u8"),  # quotas; 0: none
+        ("max_bytes", "<u8"),
+        ("rate", "<f8"),  # requests a second; 0: unlimited
+    ]
+)
+"""Table ``principals``, key number + 1 + name: this, then the numbers that it includes (uint32)."""
+
+PRINCIPAL_COUNTERS = np.dtype(
+    [
+        ("ids", "<u4"),  # of tenants that were given
+        ("grants", "<u4"),  # grant numbers that were given
+    ]
+)
+"""Table ``principals``, key number + 0: the last id of a tenant and the last grant number."""
+
+GRANT = np.dtype(
+    [
+        ("count", "<u8"),  # records that have the number
+        ("sequence", "<u8"),  # of the last write that changed which
+        ("kind", "u1"),  # OWN, FROZEN, DEAD
+        ("reserved", "V7"),
+    ]
+)
+"""Table ``grants``, key number + grant number: this, then ids of the tenants that see by it."""
+
 WITNESS = np.dtype(
     [
         ("magic", "<u4"),
@@ -212,6 +244,9 @@ DTYPES = {
     "RECORD": RECORD,
     "OPERATION": OPERATION,
     "KEY": KEY,
+    "PRINCIPAL": PRINCIPAL,
+    "PRINCIPAL_COUNTERS": PRINCIPAL_COUNTERS,
+    "GRANT": GRANT,
     "WITNESS": WITNESS,
     "SEGMENT": SEGMENT,
     "PAGE": PAGE,
@@ -221,6 +256,8 @@ DTYPES = {
 
 ID_NONE, ID_INT, ID_STR = 0, 1, 2
 OP_UPSERT, OP_DELETE = 1, 2
+PRINCIPAL_LIVE = 0
+OWN, FROZEN, DEAD = 0, 1, 2
 
 PAGE_MAGIC = 0x31475056  # "VPG1" in the file
 ARRAYS_MAGIC = 0x31524156  # "VAR1"
@@ -246,6 +283,9 @@ NUMBER = struct.Struct(">I")
 OPERATION_KEY = struct.Struct(">IQI")  # number, sequence, part
 SEGMENT_KEY = struct.Struct(">I16s")  # number, uuid
 TOMB_KEY = struct.Struct(">I16sI")  # number, uuid, chunk
+POSTING_HEAD = struct.Struct(">II")  # number, grant number
+POSTING_KEY = struct.Struct(">IIQ")  # number, grant number, slot >> 16
+GRANT_KEY = struct.Struct(">II")  # number, grant number
 PATCH_KEY = struct.Struct(">IQ")  # number, slot that the record was given
 INT_KEY = struct.Struct(">IQ")  # number, id + 2**63: keys sort as the ids do
 KEY_TIME = struct.Struct(">Q")  # microseconds, then the idempotency key

@@ -1,0 +1,213 @@
+"""Tenants, the grant numbers that stand for them, and which numbers each record has.
+
+A record has a sorted set of grant numbers; a tenant sees the records that have one of its numbers.
+Each tenant has a number of its own. Copying a tenant *freezes* that number: both then include it,
+and each gets a new one of its own, so no record is rewritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import format
+from .checksum import damaged, pack, unpack
+from .format import GRANT_KEY, NUMBER, OWN, PRINCIPAL_LIVE
+from .transaction import Transaction
+
+_NAME, _BY_ID, _COUNTERS = b"\1", b"\2", b"\0"
+_RECORDS = NUMBER.size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A tenant. ``included``: the frozen numbers that it sees beside its own.
+
+    - ``max_records``, ``max_bytes``, ``rate``: quotas; 0: none. ``rate``: requests a second
+    """
+
+    name: str
+    id: int
+    own: int
+    created_us: int
+    max_records: int = 0
+    max_bytes: int = 0
+    rate: float = 0.0
+    included: tuple[int, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        return (self.own, *self.included)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A grant number: ``count`` records have it; ``sequence``: of the last write that changed that.
+
+    - ``kind``: OWN, FROZEN or DEAD (nobody sees through it any more; its records are swept)
+    - ``holders``: ids of the tenants that see through it; of a dead own number, whose it was
+    """
+
+    number: int
+    kind: int
+    count: int
+    sequence: int
+    holders: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who has a record: ``owner``, a tenant's id (0: nobody); ``numbers``, ascending."""
+
+    owner: int = 0
+    numbers: tuple[int, ...] = ()
+
+
+# ------------------------------------------------------------------------------------ principals
+
+
+def find_principal(transaction: Transaction, number: int, name: str) -> Principal | None:
+    """The tenant of that name in the collection of that number."""
+    key = NUMBER.pack(number) + _NAME + name.encode()
+    value = transaction.get("principals", key)
+    return None if value is None else _principal(key, value)
+
+
+def scan_principals(
+    transaction: Transaction, number: int, after: str | None = None
+) -> Iterator[Principal]:
+    """The tenants by name, those behind ``after``."""
+    head = NUMBER.pack(number) + _NAME
+    start = None if after is None else head + after.encode() + b"\0"
+    for key, value in transaction.scan("principals", head, start):
+        yield _principal(key, value)
+
+
+def put_principal(transaction: Transaction, number: int, one: Principal) -> None:
+    key = NUMBER.pack(number) + _NAME + one.name.encode()
+    head = pack(
+        format.PRINCIPAL,
+        id=one.id,
+        own=one.own,
+        created_us=one.created_us,
+        max_records=one.max_records,
+        max_bytes=one.max_bytes,
+        rate=one.rate,
+    )
+    transaction.put("principals", key, head + np.array(one.included, "<u4").tobytes())
+    by_id = NUMBER.pack(number) + _BY_ID + NUMBER.pack(one.id)
+    transaction.put("principals", by_id, one.name.encode())
+
+
+def delete_principal(transaction: Transaction, number: int, one: Principal) -> None:
+    transaction.delete("principals", NUMBER.pack(number) + _NAME + one.name.encode())
+    transaction.delete("principals", NUMBER.pack(number) + _BY_ID + NUMBER.pack(one.id))
+
+
+def name_of(transaction: Transaction, number: int, id: int) -> str | None:
+    """The name of the tenant with that id; None: deleted."""
+    value = transaction.get("principals", NUMBER.pack(number) + _BY_ID + NUMBER.pack(id))
+    return None if value is None else value.decode()
+
+
+def next_numbers(transaction: Transaction, number: int, ids: int, grants: int) -> tuple[int, int]:
+    """The first of so many new ids of tenants and new grant numbers; none is used twice."""
+    key = NUMBER.pack(number) + _COUNTERS
+    value = transaction.get("principals", key) or pack(format.PRINCIPAL_COUNTERS)
+    row: Any = unpack("principals", key, value, format.PRINCIPAL_COUNTERS)
+    id, grant = int(row["ids"]), int(row["grants"])
+    counters = pack(format.PRINCIPAL_COUNTERS, ids=id + ids, grants=grant + grants)
+    transaction.put("principals", key, counters)
+    return id + 1, grant + 1
+
+
+def _principal(key: bytes, value: bytes) -> Principal:
+    row: Any = unpack("principals", key, value, format.PRINCIPAL)
+    rest = value[format.PRINCIPAL.itemsize :]
+    if len(rest) % 4 or int(row["state"]) != PRINCIPAL_LIVE:
+        raise damaged("principals", key, "it is no tenant")
+    return Principal(
+        name=key[NUMBER.size + 1 :].decode(),
+        id=int(row["id"]),
+        own=int(row["own"]),
+        created_us=int(row["created_us"]),
+        max_records=int(row["max_records"]),
+        max_bytes=int(row["max_bytes"]),
+        rate=float(row["rate"]),
+        included=tuple(np.frombuffer(rest, "<u4").tolist()),
+    )
+
+
+# ----------------------------------------------------------------------------------------- grants
+
+
+def get_grant(transaction: Transaction, number: int, grant: int) -> Grant:
+    key = GRANT_KEY.pack(number, grant)
+    value = transaction.get("grants", key)
+    if value is None:
+        raise damaged("grants", key, "a tenant has it, and it is not there")
+    return _grant(key, value)
+
+
+def scan_grants(transaction: Transaction, number: int) -> Iterator[Grant]:
+    for key, value in transaction.scan("grants", NUMBER.pack(number)):
+        yield _grant(key, value)
+
+
+def put_grant(transaction: Transaction, number: int, one: Grant) -> None:
+    head = pack(format.GRANT, count=one.count, sequence=one.sequence, kind=one.kind)
+    holders = np.array(one.holders, "<u4").tobytes()
+    transaction.put("grants", GRANT_KEY.pack(number, one.number), head + holders)
+
+
+def delete_grant(transaction: Transaction, number: int, grant: int) -> None:
+    transaction.delete("grants", GRANT_KEY.pack(number, grant))
+
+
+def _grant(key: bytes, value: bytes) -> Grant:
+    row: Any = unpack("grants", key, value, format.GRANT)
+    rest = value[format.GRANT.itemsize :]
+    if len(rest) % 4 or not OWN <= int(row["kind"]) <= format.DEAD:
+        raise damaged("grants", key, "it is no grant number")
+    return Grant(
+        number=GRANT_KEY.unpack(key)[1],
+        kind=int(row["kind"]),
+        count=int(row["count"]),
+        sequence=int(row["sequence"]),
+        holders=tuple(np.frombuffer(rest, "<u4").tolist()),
+    )
+
+
+# ----------------------------------------------------------------------------------------- access
+
+
+def get_accesses(transaction: Transaction, keys: Sequence[bytes]) -> dict[bytes, Access]:
+    """key of a record -> who has it, of those that somebody has."""
+    found = transaction.get_many("access", keys)
+    return {key: unpack_access(key, value) for key, value in found.items()}
+
+
+def put_accesses(transaction: Transaction, accesses: dict[bytes, Access]) -> None:
+    """Store who has each record; a row where nobody does is deleted."""
+    kept = [(key, _pack_access(one)) for key, one in accesses.items() if one != Access()]
+    if kept:
+        transaction.put_many("access", kept)
+    for key, one in accesses.items():
+        if one == Access():
+            transaction.delete("access", key)
+
+
+def unpack_access(key: bytes, value: bytes) -> Access:
+    if len(value) < 4 or len(value) % 4:
+        raise damaged("access", key, f"it has {len(value)} bytes")
+    owner, *numbers = np.frombuffer(value, "<u4").tolist()
+    return Access(owner=owner, numbers=tuple(numbers))
+
+
+def _pack_access(access: Access) -> bytes:
+    numbers: NDArray[np.uint32] = np.array([access.owner, *access.numbers], "<u4")
+    return numbers.tobytes()
