@@ -1,0 +1,62 @@
+"""The methods of a collection that read records by their ids."""
+
+from __future__ import annotations
+
+from .. import limits
+from ..deadline import Deadline
+from ..results import Records
+from ..schema import check_integer
+from . import reads
+from .arguments import check_flag
+from .batch import check_ids
+from .handle import Filter, Handle, IdsLike
+
+
+class ReadMethods(Handle):
+    """Get, count and scroll."""
+
+    def get(
+        self,
+        ids: IdsLike,
+        *,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        timeout: float | None = None,
+    ) -> Records:
+        """Records by id, in the order asked; ``missing`` tells which are not stored."""
+        Deadline.after(timeout).check("reading records")
+        return reads.get(
+            self._store,
+            self.name,
+            check_ids(ids, limits.GET_RECORDS),
+            with_payload=check_flag("with_payload", with_payload),
+            with_vector=check_flag("with_vector", with_vector),
+        )
+
+    def count(self, filter: Filter = None, *, timeout: float | None = None) -> int:
+        """How many records there are, or match a filter; exact."""
+        deadline = Deadline.after(timeout)
+        deadline.check("counting records")
+        return reads.count(self._store, self.name, filter, deadline)
+
+    def scroll(
+        self,
+        filter: Filter = None,
+        after: int | str | None = None,
+        limit: int = 100,
+        *,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        timeout: float | None = None,
+    ) -> Records:
+        """A page of records in the order of their ids; pass its ``next`` as ``after``."""
+        return reads.scroll(
+            self._store,
+            self.name,
+            filter,
+            after,
+            check_integer("limit", limit, limits.GET_RECORDS),
+            with_payload=check_flag("with_payload", with_payload),
+            with_vector=check_flag("with_vector", with_vector),
+            deadline=Deadline.after(timeout),
+        )

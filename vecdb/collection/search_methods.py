@@ -1,0 +1,124 @@
+"""The methods of a collection that search."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from numpy.typing import ArrayLike
+
+from ..deadline import Deadline
+from ..results import Explanation, Matches
+from .handle import Filter, Handle
+from .search import FLAGS, explain, make_request, search
+
+
+class SearchMethods(Handle):
+    """Search, in one or in batches, and explain."""
+
+    def search(
+        self,
+        vector: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter = None,
+        mode: str = "auto",
+        effort: float | Literal["bound"] | None = None,
+        estimator: str = "rabitq",
+        min_score: float | None = None,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        with_relevance: bool = False,
+        with_surprise: bool = False,
+        timeout: float | None = None,
+    ) -> Matches:
+        """The ``k`` best matches of one vector [dim], best first: min(k, matching records) of them,
+        fewer only by ``min_score``. The same request gives the same answer, to the bit.
+
+        ``mode``: "exact" compares every matching vector, "scan" the codes of all and then the
+        vectors of those that may be among the best; "auto" is exact where few match.
+        ``effort``: a factor of the rows that the codes keep (8 is high); None: 1, and then 4 where
+        the error bound was not met; "bound": as many as it asks for. ``estimator``: "hamming" is
+        faster for batches.
+        ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
+        """
+        return self._search(
+            vector,
+            k,
+            single=True,
+            filter=filter,
+            mode=mode,
+            effort=effort,
+            estimator=estimator,
+            min_score=min_score,
+            with_payload=with_payload,
+            with_vector=with_vector,
+            with_relevance=with_relevance,
+            with_surprise=with_surprise,
+            timeout=timeout,
+        )[0]
+
+    def search_batch(
+        self,
+        vectors: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter = None,
+        mode: str = "auto",
+        effort: float | Literal["bound"] | None = None,
+        estimator: str = "rabitq",
+        min_score: float | None = None,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        with_relevance: bool = False,
+        with_surprise: bool = False,
+        timeout: float | None = None,
+    ) -> list[Matches]:
+        """``search`` for each of the vectors [n, dim], from one view of the collection."""
+        return self._search(
+            vectors,
+            k,
+            single=False,
+            filter=filter,
+            mode=mode,
+            effort=effort,
+            estimator=estimator,
+            min_score=min_score,
+            with_payload=with_payload,
+            with_vector=with_vector,
+            with_relevance=with_relevance,
+            with_surprise=with_surprise,
+            timeout=timeout,
+        )
+
+    def explain(
+        self,
+        vector: ArrayLike,
+        k: int = 10,
+        *,
+        filter: Filter = None,
+        mode: str = "auto",
+        effort: float | Literal["bound"] | None = None,
+        estimator: str = "rabitq",
+        min_score: float | None = None,
+        timeout: float | None = None,
+    ) -> Explanation:
+        """Search, and tell how: the path that was taken, what was counted, read and scored."""
+        deadline = Deadline.after(timeout)
+        options: dict[str, Any] = dict.fromkeys(FLAGS, False)
+        options |= {"filter": filter, "mode": mode, "effort": effort, "estimator": estimator}
+        options |= {"min_score": min_score, "single": True}
+        while True:
+            request = make_request(self._store.row(self.name), vector, k, **options)
+            found = explain(self._store, self.name, request, deadline)
+            if found is not None:
+                return found
+
+    def _search(
+        self, vectors: ArrayLike, k: int, *, timeout: float | None, **options: Any
+    ) -> list[Matches]:
+        deadline = Deadline.after(timeout)
+        while True:
+            request = make_request(self._store.row(self.name), vectors, k, **options)
+            found = search(self._store, self.name, request, deadline)
+            if found is not None:
+                return found
