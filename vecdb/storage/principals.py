@@ -7,6 +7,7 @@ and each gets a new one of its own, so no record is rewritten.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,24 +20,27 @@ from .checksum import damaged, pack, unpack
 from .format import GRANT_KEY, NUMBER, OWN, PRINCIPAL_LIVE
 from .transaction import Transaction
 
-_NAME, _BY_ID, _COUNTERS = b"\1", b"\2", b"\0"
-_RECORDS = NUMBER.size
+_COUNTERS, _NAME, _BY_ID, _DEAD = b"\0", b"\1", b"\2", b"\3"
+_NO_QUOTA = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """A tenant. ``included``: the frozen numbers that it sees beside its own.
 
-    - ``max_records``, ``max_bytes``, ``rate``: quotas; 0: none. ``rate``: requests a second
+    - ``records``, ``bytes``: of the records that it owns; bytes of their vectors and payloads
+    - ``max_records``, ``max_bytes``, ``rate``: quotas; None: none. ``rate``: calls a second
     """
 
     name: str
     id: int
     own: int
     created_us: int
-    max_records: int = 0
-    max_bytes: int = 0
-    rate: float = 0.0
+    records: int = 0
+    bytes: int = 0
+    max_records: int | None = None
+    max_bytes: int | None = None
+    rate: float | None = None
     included: tuple[int, ...] = ()
 
     @property
@@ -94,9 +98,11 @@ def put_principal(transaction: Transaction, number: int, one: Principal) -> None
         id=one.id,
         own=one.own,
         created_us=one.created_us,
-        max_records=one.max_records,
-        max_bytes=one.max_bytes,
-        rate=one.rate,
+        records=one.records,
+        bytes=one.bytes,
+        max_records=_NO_QUOTA if one.max_records is None else one.max_records,
+        max_bytes=_NO_QUOTA if one.max_bytes is None else one.max_bytes,
+        rate=math.inf if one.rate is None else one.rate,
     )
     transaction.put("principals", key, head + np.array(one.included, "<u4").tobytes())
     by_id = NUMBER.pack(number) + _BY_ID + NUMBER.pack(one.id)
@@ -114,15 +120,31 @@ def name_of(transaction: Transaction, number: int, id: int) -> str | None:
     return None if value is None else value.decode()
 
 
-def next_numbers(transaction: Transaction, number: int, ids: int, grants: int) -> tuple[int, int]:
-    """The first of so many new ids of tenants and new grant numbers; none is used twice."""
+def peek_numbers(transaction: Transaction, number: int) -> tuple[int, int]:
+    """The next id of a tenant and the next grant number; none is used twice."""
     key = NUMBER.pack(number) + _COUNTERS
-    value = transaction.get("principals", key) or pack(format.PRINCIPAL_COUNTERS)
+    value = transaction.get("principals", key)
+    if value is None:
+        return 1, 1
     row: Any = unpack("principals", key, value, format.PRINCIPAL_COUNTERS)
-    id, grant = int(row["ids"]), int(row["grants"])
-    counters = pack(format.PRINCIPAL_COUNTERS, ids=id + ids, grants=grant + grants)
-    transaction.put("principals", key, counters)
-    return id + 1, grant + 1
+    return int(row["ids"]) + 1, int(row["grants"]) + 1
+
+
+def take_numbers(transaction: Transaction, number: int, ids: int, grants: int) -> tuple[int, int]:
+    """The first of so many ids of tenants and grant numbers, which are given away with this."""
+    id, grant = peek_numbers(transaction, number)
+    counters = pack(format.PRINCIPAL_COUNTERS, ids=id - 1 + ids, grants=grant - 1 + grants)
+    transaction.put("principals", NUMBER.pack(number) + _COUNTERS, counters)
+    return id, grant
+
+
+def has_principals(transaction: Transaction, number: int) -> bool:
+    """Whether the collection has, or ever had, a tenant."""
+    return transaction.get("principals", NUMBER.pack(number) + _COUNTERS) is not None
+
+
+def _quota(stored: int) -> int | None:
+    return None if stored == _NO_QUOTA else stored
 
 
 def _principal(key: bytes, value: bytes) -> Principal:
@@ -135,9 +157,11 @@ def _principal(key: bytes, value: bytes) -> Principal:
         id=int(row["id"]),
         own=int(row["own"]),
         created_us=int(row["created_us"]),
-        max_records=int(row["max_records"]),
-        max_bytes=int(row["max_bytes"]),
-        rate=float(row["rate"]),
+        records=int(row["records"]),
+        bytes=int(row["bytes"]),
+        max_records=_quota(int(row["max_records"])),
+        max_bytes=_quota(int(row["max_bytes"])),
+        rate=None if math.isinf(row["rate"]) else float(row["rate"]),
         included=tuple(np.frombuffer(rest, "<u4").tolist()),
     )
 
@@ -166,6 +190,23 @@ def put_grant(transaction: Transaction, number: int, one: Grant) -> None:
 
 def delete_grant(transaction: Transaction, number: int, grant: int) -> None:
     transaction.delete("grants", GRANT_KEY.pack(number, grant))
+    transaction.delete("principals", _dead_key(number, grant))
+
+
+def note_dead(transaction: Transaction, number: int, grant: int) -> None:
+    """Note that records have to be swept off the number."""
+    transaction.put("principals", _dead_key(number, grant), b"")
+
+
+def scan_dead(transaction: Transaction, number: int) -> Iterator[int]:
+    """The dead numbers whose records are not swept yet."""
+    head = NUMBER.pack(number) + _DEAD
+    for key, _ in transaction.scan("principals", head):
+        yield NUMBER.unpack(key[len(head) :])[0]
+
+
+def _dead_key(number: int, grant: int) -> bytes:
+    return NUMBER.pack(number) + _DEAD + NUMBER.pack(grant)
 
 
 def _grant(key: bytes, value: bytes) -> Grant:
