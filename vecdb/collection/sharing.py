@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +124,7 @@ def parse_sharing(tenants: object, tenant: object, count: int) -> Sharing:
     return Sharing(lists=tuple(known), places=places)
 
 
-def _is_list_each(tenants: object) -> bool:
+def _is_list_each(tenants: object) -> TypeGuard[Sequence[object]]:
     """Whether it is a list for each record, and not one for all."""
     return (
         isinstance(tenants, Sequence)
