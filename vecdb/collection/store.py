@@ -39,6 +39,7 @@ from .residence import Residence
 from .sealer import Sealer, log_failure
 from .segments import Segments
 from .snapshot import Snapshot
+from .visible import VisibleCache
 from .writes import collection_gone
 
 Clock = Callable[[], float]
@@ -81,6 +82,7 @@ class Store:
         self.threads = threads or os.cpu_count() or 1
         self.pool = ThreadPoolExecutor(max(1, self.threads - 1), thread_name_prefix="vecdb-search")
         self.filters = FilterCache()
+        self.visible = VisibleCache()
         self.backgrounds = Backgrounds()
         self._clock = clock
         self._lock = threading.Lock()
