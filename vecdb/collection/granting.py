@@ -193,16 +193,21 @@ def delete_tenant(group: Group, state: State, row: CollectionRow, name: str) -> 
 
 
 def set_quota(
-    group: Group, state: State, row: CollectionRow, name: str, quotas: dict[str, object]
-) -> None:
-    """``quotas``: ``max_records``, ``max_bytes``, ``rate``, those that change.
-
-    A tenant that has more than it may keeps it, and adds nothing.
-    """
+    group: Group,
+    row: CollectionRow,
+    name: str,
+    *,
+    max_records: int | None,
+    max_bytes: int | None,
+    rate: float | None,
+) -> WriteResult:
+    """Bound what a tenant may own; one that has more keeps it, and adds nothing."""
     directory = Directory(group.transaction, row.number, group.now_us)
-    one = directory.ensure(name)
+    directory.ensure(name)
     directory.store()
-    directory.replace(replace(one, **quotas))  # type: ignore[arg-type]
+    one = directory.require(name)
+    directory.replace(replace(one, max_records=max_records, max_bytes=max_bytes, rate=rate))
+    return WriteResult(count=1, sequence=group.next_sequence())
 
 
 def sweep_step(group: Group, sweep: TenantSweep) -> None:

@@ -29,6 +29,8 @@ from .visible import KeyTest, count_visible, visible_origins
 from .writes import check_id_kind
 
 _SCAN_RECORDS = 1_024
+_SET_SHARE = 16
+"""Who sees less than this part of the records has its own looked up, rather than all of them."""
 _KIND_NAMES = {format.ID_NONE: None, format.ID_INT: "int", format.ID_STR: "str"}
 
 
@@ -106,7 +108,8 @@ def _scan(
     test = make_test(node, view.row)
     if tenant is None:
         return scan_matching(view.transaction, view.row, test, deadline, start)
-    if view.snapshot is None:
+    most = view.state.count // _SET_SHARE
+    if view.snapshot is None or count_visible(view.transaction, view.row.number, tenant) > most:
         matching = scan_matching(view.transaction, view.row, test, deadline, start)
         return _only_seen(view, tenant, matching)
     origins = visible_origins(store, view, tenant, node, deadline)
