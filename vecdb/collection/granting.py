@@ -111,6 +111,7 @@ def _change(
         if new.owner != old.owner:
             disowned.append(key)
     if not changed:
+        directory.store()  # those that were named are tenants, whatever was found
         return WriteResult(count=0, sequence=state.sequence)
     _disown(directory, row, before, disowned)
     sequence = group.next_sequence()
