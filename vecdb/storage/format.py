@@ -298,6 +298,8 @@ KEY_TIME = struct.Struct(">Q")  # microseconds, then the idempotency key
 RECORD_VALUE = struct.Struct("<QQ")  # RECORD, for the hot path
 PATCH_VALUE = struct.Struct("<Q")  # sequence of the change
 STATE_VALUE = struct.Struct("<5QB3sI2Q")  # STATE, for the hot path
+PRINCIPAL_VALUE = struct.Struct("<IIIIq4Qd")  # PRINCIPAL, for the hot path
+GRANT_VALUE = struct.Struct("<QQB7s")  # GRANT, for the hot path
 INT_BIAS = 1 << 63
 PART_BYTES = 256 * 1024
 """Operations are cut into parts of about this size, so that LMDB finds room for each."""

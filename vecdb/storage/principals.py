@@ -8,16 +8,16 @@ and each gets a new one of its own, so no record is rewritten.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import format
 from .checksum import damaged, pack, unpack
-from .format import GRANT_KEY, NUMBER, OWN, PRINCIPAL_LIVE
+from .format import DEAD, GRANT_KEY, GRANT_VALUE, NUMBER, OWN, PRINCIPAL_LIVE, PRINCIPAL_VALUE
 from .transaction import Transaction
 
 _COUNTERS, _NAME, _BY_ID, _DEAD = b"\0", b"\1", b"\2", b"\3"
@@ -148,22 +148,31 @@ def _quota(stored: int) -> int | None:
 
 
 def _principal(key: bytes, value: bytes) -> Principal:
-    row: Any = unpack("principals", key, value, format.PRINCIPAL)
-    rest = value[format.PRINCIPAL.itemsize :]
-    if len(rest) % 4 or int(row["state"]) != PRINCIPAL_LIVE:
+    size = PRINCIPAL_VALUE.size
+    if len(value) < size or len(value) % 4:
+        raise damaged("principals", key, f"it has {len(value)} bytes")
+    id, own, state, reserved, created, records, used, max_records, max_bytes, rate = (
+        PRINCIPAL_VALUE.unpack_from(value)
+    )
+    if state != PRINCIPAL_LIVE or reserved:
         raise damaged("principals", key, "it is no tenant")
     return Principal(
         name=key[NUMBER.size + 1 :].decode(),
-        id=int(row["id"]),
-        own=int(row["own"]),
-        created_us=int(row["created_us"]),
-        records=int(row["records"]),
-        bytes=int(row["bytes"]),
-        max_records=_quota(int(row["max_records"])),
-        max_bytes=_quota(int(row["max_bytes"])),
-        rate=None if math.isinf(row["rate"]) else float(row["rate"]),
-        included=tuple(np.frombuffer(rest, "<u4").tolist()),
+        id=id,
+        own=own,
+        created_us=created,
+        records=records,
+        bytes=used,
+        max_records=_quota(max_records),
+        max_bytes=_quota(max_bytes),
+        rate=None if math.isinf(rate) else rate,
+        included=_numbers(value, size),
     )
+
+
+def _numbers(value: bytes, start: int) -> tuple[int, ...]:
+    """The uint32 numbers that a value ends in."""
+    return struct.unpack_from(f"<{(len(value) - start) // 4}I", value, start)
 
 
 # ----------------------------------------------------------------------------------------- grants
@@ -210,16 +219,18 @@ def _dead_key(number: int, grant: int) -> bytes:
 
 
 def _grant(key: bytes, value: bytes) -> Grant:
-    row: Any = unpack("grants", key, value, format.GRANT)
-    rest = value[format.GRANT.itemsize :]
-    if len(rest) % 4 or not OWN <= int(row["kind"]) <= format.DEAD:
+    size = GRANT_VALUE.size
+    if len(value) < size or len(value) % 4:
+        raise damaged("grants", key, f"it has {len(value)} bytes")
+    count, sequence, kind, reserved = GRANT_VALUE.unpack_from(value)
+    if not OWN <= kind <= DEAD or reserved.strip(b"\0"):
         raise damaged("grants", key, "it is no grant number")
     return Grant(
         number=GRANT_KEY.unpack(key)[1],
-        kind=int(row["kind"]),
-        count=int(row["count"]),
-        sequence=int(row["sequence"]),
-        holders=tuple(np.frombuffer(rest, "<u4").tolist()),
+        kind=kind,
+        count=count,
+        sequence=sequence,
+        holders=_numbers(value, size),
     )
 
 
@@ -245,10 +256,9 @@ def put_accesses(transaction: Transaction, accesses: dict[bytes, Access]) -> Non
 def unpack_access(key: bytes, value: bytes) -> Access:
     if len(value) < 4 or len(value) % 4:
         raise damaged("access", key, f"it has {len(value)} bytes")
-    owner, *numbers = np.frombuffer(value, "<u4").tolist()
+    owner, *numbers = _numbers(value, 0)
     return Access(owner=owner, numbers=tuple(numbers))
 
 
 def _pack_access(access: Access) -> bytes:
-    numbers: NDArray[np.uint32] = np.array([access.owner, *access.numbers], "<u4")
-    return numbers.tobytes()
+    return struct.pack(f"<{1 + len(access.numbers)}I", access.owner, *access.numbers)
