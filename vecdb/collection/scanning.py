@@ -18,7 +18,8 @@ from ..index.scan_codes import KEPT_MAX, Scan
 from ..index.shortlist import SIGMAS, Shortlist, rows_kept, shortlist, sigmas_at
 from .graph_search import GRAPH_SHARE, has_graph, search_graph
 from .residence import Tally
-from .segment import Sealed
+from .sealed import Sealed
+from .slot_sets import SlotSet
 from .snapshot import Snapshot
 from .tree_search import search_tree
 
@@ -93,8 +94,8 @@ class Lookup:
         return self.snapshot.live if self.origins is None else len(self.origins)
 
     @cached_property
-    def chosen(self) -> list[tuple[Sealed, int, NDArray[np.uint8] | None]]:
-        """The segments that hold records that match: with first place and mask."""
+    def chosen(self) -> list[tuple[Sealed, int, SlotSet | None]]:
+        """The segments that hold records that match: with first place, and where."""
         return self.snapshot.chosen(self.origins)
 
     @cached_property

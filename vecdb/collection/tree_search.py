@@ -53,10 +53,10 @@ def _parts_of(lookup: Lookup) -> tuple[list[TreeRun], list[CodedRun]]:
     """What is walked, and what is left to be scanned."""
     runs: list[TreeRun] = []
     scanned: list[CodedRun] = []
-    for sealed, base, mask in lookup.chosen:
-        run = sealed.tree(base, mask)
+    for sealed, base, some in lookup.chosen:
+        run = sealed.tree(base, some)
         if run is None:
-            scanned.append(sealed.coded(base, mask))
+            scanned.append(sealed.coded(base, some))
         else:
             runs.append(run)
     return runs, scanned + lookup.snapshot.coded_tail(lookup.origins)

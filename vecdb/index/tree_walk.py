@@ -22,7 +22,6 @@ from ..kernels.graph_shorten import shorten_found
 from ..kernels.tree_walk import walk_trees_kernel
 from ..quantize.bounds import KAPPA
 from ..quantize.planes import Encoder, Quantizer
-from .coded import count_bits
 from .prepared import prepare
 from .share import share
 from .tree import Tree
@@ -34,18 +33,24 @@ NEAR_MIN = 32
 _STEPS = 4_096  # nodes between two looks at the deadline: about a millisecond
 
 
+Ranked = tuple[NDArray[np.uint64], NDArray[np.uint32]]
+"""From ``rank_mask``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeRun:
     """The codes and the tree of a segment's slots 0 .. count - 1, as places ``first`` ...
 
-    - ``codes``, ``factors``, ``mask``, ``refine``, ``kappa``: as of ``CodedRun``
+    - ``codes``, ``factors``, ``refine``, ``kappa``: as of ``CodedRun``
+    - ``ranked``: which slots may match, from ``rank_mask``; ``matching``: how many
     """
 
     first: int
     count: int
     codes: NDArray[np.uint64]
     factors: NDArray[np.float32]
-    mask: NDArray[np.uint8]
+    ranked: Ranked
+    matching: int
     encoder: Encoder
     kappa: float
     refine: NDArray[np.uint64] | None
@@ -53,7 +58,7 @@ class TreeRun:
 
     @property
     def blocks(self) -> int:
-        return len(self.mask)
+        return -(-self.count // 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +114,7 @@ def walk_trees(
     Raises ``DeadlineExceeded``.
     """
     runs = [run for run in sorted(runs, key=lambda run: run.first) if run.count]
-    matching = sum(count_bits(run.mask) for run in runs)
+    matching = sum(run.matching for run in runs)
     if not matching or not len(queries):
         return [_nothing() for _ in range(len(queries))]
     job = _Job(runs, quantizer, queries, directions, walk, matching)
@@ -134,8 +139,7 @@ class _Job:
         self.wanted = min(walk.k, matching)
         self.kept = max(self.wanted, min(walk.kept, matching))
         self.near = max(self.wanted, NEAR_MIN)
-        self.ranked = [_rank_mask(run) for run in runs]
-        self.table = _table(runs, self.ranked)
+        self.table = _table(runs)
         self.nodes = sum(len(run.tree) for run in runs)
         self.prepared = prepare(runs, quantizer, queries)
         self.found: list[TreeWalked] = [_nothing()] * len(queries)
@@ -197,23 +201,24 @@ class _Job:
         return self.found
 
 
-def _rank_mask(run: TreeRun) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
-    """The mask as words, and how many bits are set before each; both [count // 64 + 1]."""
-    words = np.zeros(run.count // 64 + 1, np.uint64)
-    words.view(np.uint8)[: run.blocks] = run.mask
+def rank_mask(mask: NDArray[np.uint8], count: int) -> Ranked:
+    """A mask of ``count`` slots as words, and how many bits are set before each.
+
+    uint64[count // 64 + 1], uint32[the same]
+    """
+    words = np.zeros(count // 64 + 1, np.uint64)
+    words.view(np.uint8)[: len(mask)] = mask
     ranks = np.zeros(len(words), np.uint32)
     np.cumsum(np.bitwise_count(words[:-1]), out=ranks[1:])
     return words, ranks
 
 
-def _table(
-    runs: Sequence[TreeRun], ranked: Sequence[tuple[NDArray[np.uint64], NDArray[np.uint32]]]
-) -> NDArray[np.int64]:
-    """The table of runs that the kernels read; runs and ``ranked`` keep its memory alive."""
+def _table(runs: Sequence[TreeRun]) -> NDArray[np.int64]:
+    """The table of runs that the kernels read; the runs keep its memory alive."""
     table = np.zeros((len(runs), kernel.COLUMNS), np.int64)
     block, node = 0, 0
-    for row, run, (words, ranks) in zip(table, runs, ranked, strict=True):
-        tree = run.tree
+    for row, run in zip(table, runs, strict=True):
+        tree, (words, ranks) = run.tree, run.ranked
         row[kernel.CODES] = run.codes.ctypes.data
         row[kernel.FACTORS] = run.factors.ctypes.data
         row[kernel.REFINE] = 0 if run.refine is None else run.refine.ctypes.data
@@ -260,7 +265,8 @@ def warm() -> None:
         count=len(rows),
         codes=codes,
         factors=factors,
-        mask=np.array([0xFF, 0xFE], np.uint8),
+        ranked=rank_mask(np.array([0xFF, 0xFE], np.uint8), len(rows)),
+        matching=15,
         encoder=encoder,
         kappa=KAPPA,
         refine=refine,
