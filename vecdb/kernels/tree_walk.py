@@ -138,9 +138,7 @@ def _pop(
         if below >= last:
             break
         right = below + 1
-        if right < last and _before(
-            keys[right], entries[right, 0], keys[below], entries[below, 0]
-        ):
+        if right < last and _before(keys[right], entries[right, 0], keys[below], entries[below, 0]):
             below = right
         if not _before(keys[below], entries[below, 0], key, moved):
             break
