@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -132,8 +132,9 @@ class Lookup:
         snapshot, store = self.snapshot, self.store
         self.tally.add(vectors_scored=self.matching * len(queries))
         if self.origins is not None and self.matching <= FEW:
+            some = self if queries is self.queries else replace(self, queries=queries)
             places = [snapshot.places_where(self.origins)] * len(queries)
-            return answers_of(self, score_places(self, places))
+            return answers_of(some, score_places(some, places))
         return search_rows(
             snapshot.runs(self.origins, self.tally),
             queries,
