@@ -20,6 +20,7 @@ from .graph_search import GRAPH_SHARE, has_graph, search_graph
 from .residence import Tally
 from .segment import Sealed
 from .snapshot import Snapshot
+from .tree_search import search_tree
 
 if TYPE_CHECKING:
     from .store import Store
@@ -117,6 +118,10 @@ class Lookup:
         """The ``k`` best by a walk; by the codes of all where it finds fewer than match."""
         found = search_graph(self, effort.factor, effort.walk_sigmas)
         return self.scan(effort) if found is None else found
+
+    def tree(self, effort: Effort) -> list[Nearest]:
+        """The ``k`` best by a walk of the trees; min(k, matching) of them."""
+        return search_tree(self, effort)
 
     def exact(self, queries: NDArray[np.float32]) -> list[Nearest]:
         """The ``k`` best of all matching vectors."""

@@ -19,6 +19,7 @@ from ..index.entries import Entries
 from ..index.graph import GraphRun
 from ..index.page_walk import PagePart
 from ..index.rows import Run, row_norms
+from ..index.tree_walk import TreeRun
 from ..quantize.planes import Encoder, Quantizer
 from ..schema import CollectionSchema
 from ..storage import segment_files
@@ -34,6 +35,7 @@ from .masks import full_mask, pack_slots, unpack_mask
 from .residence import Residence, Tally
 from .sealed_rows import PagedRows, SealedRows
 from .segment_columns import SegmentColumns
+from .segment_tree import SegmentTree
 
 RECALL, WIDTH = 0.99, 64
 """What a walk of effort 1 reached among ten at the seal; the width where nothing was measured."""
@@ -75,6 +77,7 @@ class Segment:
         self._root = root
         self._mapped: list[MappedArrays] = []
         self.columns: SegmentColumns = SegmentColumns(root, info) if like is None else like.columns
+        self.tree: SegmentTree = SegmentTree(root, info) if like is None else like.tree
         self.ids, self._offsets, self.order = self._read_ids(like)
         codes = self._read_codes(like)
         self.codes, self.factors, self.refine = codes.codes, codes.fac, codes.refine
@@ -165,6 +168,7 @@ class Segment:
             mapped.release()
         if self.residence.plan.budget is not None:
             self.columns.release()
+            self.tree.release()
 
     # -------------------------------------------------------------------------------- origins
 
@@ -335,6 +339,24 @@ class Sealed:
             refine=segment.refine,
             links=segment.links,
             entries=segment.entries,
+        )
+
+    def tree(self, first: int, mask: NDArray[np.uint8] | None = None) -> TreeRun | None:
+        """As ``rows``, for a walk of its tree; None: its files are gone, codes are left."""
+        segment = self.segment
+        found = segment.tree.get()
+        if found is None:
+            return None
+        return TreeRun(
+            first=first,
+            count=len(self),
+            codes=segment.codes,
+            factors=segment.factors,
+            mask=self.masked(mask),
+            encoder=segment.encoder,
+            kappa=segment.kappa,
+            refine=segment.refine,
+            tree=found,
         )
 
     def page_part(self, first: int, mask: NDArray[np.uint8] | None = None) -> PagePart:
