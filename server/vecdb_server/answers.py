@@ -69,7 +69,7 @@ def check_search(
 def check_vectors(
     collection: Collection, *, records: int, tenant: str | None, timeout: float | None
 ) -> None:
-    """Refuse to send the vectors of so many records, of those seen, if they cannot fit a message."""
+    """Refuse to send the vectors of so many records that are seen if they cannot fit a message."""
     if records * 4 * limits.DIM <= limits.MESSAGE_BYTES:
         return
     info = collection.describe(timeout=timeout)

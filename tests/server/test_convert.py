@@ -218,6 +218,7 @@ def test_schema_with_a_budget():
 
 def test_search_leaves_to_the_engine_what_was_not_asked_for():
     assert convert.search_from_wire(pb.SearchRequest()) == {
+        "tenant": None,
         "filter": None,
         "mode": "auto",
         "min_score": None,
