@@ -239,6 +239,7 @@ def test_search_has_all_that_was_asked_for():
         with_surprise=True,
     )
     assert convert.search_from_wire(request) == {
+        "tenant": None,
         "filter": None,
         "mode": "scan",
         "effort": 0.0,
