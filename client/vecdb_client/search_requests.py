@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from . import arguments, codec, limits
 from .filter_messages import filter_to_wire
 from .requests import Request, make_request
+from .sharing import check_caller
 from .wire import vecdb_pb2 as pb
 
 
@@ -44,6 +45,7 @@ def explain(
     query: NDArray[Any],
     k: int,
     *,
+    tenant: str | None,
     filter: object,
     mode: str,
     effort: float | str | None,
@@ -54,6 +56,7 @@ def explain(
     how = _how(
         collection,
         k,
+        tenant=tenant,
         filter=filter,
         mode=mode,
         effort=effort,
@@ -68,6 +71,7 @@ def _how(
     collection: str,
     k: int,
     *,
+    tenant: str | None,
     filter: object,
     mode: str,
     effort: float | str | None,
@@ -79,6 +83,7 @@ def _how(
     return {
         "collection": arguments.to_text("name", collection),
         "k": arguments.to_integer("k", k, limits.K),
+        "tenant": check_caller(tenant),
         "filter": filter_to_wire(filter),
         "mode": codec.MODE.to_wire(mode),
         "min_score": None if min_score is None else arguments.to_number("min_score", min_score),

@@ -141,6 +141,7 @@ class Records(rpc.RecordsServicer):
         result = self._collection(request.collection).set_payload(
             _required_ids(request),
             request.payload,
+            tenant=convert.tenant_from_wire(request),
             replace=request.replace,
             idempotency_key=request.idempotency_key or None,
             wait=not request.no_wait,
@@ -151,6 +152,7 @@ class Records(rpc.RecordsServicer):
     def Delete(self, request: pb.DeleteRequest, call: Call) -> pb.WriteResponse:
         result = self._collection(request.collection).delete(
             convert.ids_from_wire(request),
+            tenant=convert.tenant_from_wire(request),
             filter=convert.optional_filter(request),
             idempotency_key=request.idempotency_key or None,
             wait=not request.no_wait,
@@ -159,6 +161,7 @@ class Records(rpc.RecordsServicer):
         return convert.write_to_wire(result)
 
     def Search(self, request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
+        access.check_search(call.caller, request)
         queries = codec.vectors_from_wire(request.queries, "queries")
         collection = self._collection(request.collection)
         options = convert.search_from_wire(request)
@@ -166,6 +169,7 @@ class Records(rpc.RecordsServicer):
             collection,
             queries=len(queries),
             k=request.k,
+            tenant=options["tenant"],
             filter=options["filter"],
             with_vector=request.with_vector,
             scores=request.with_relevance + request.with_surprise,
@@ -190,15 +194,19 @@ class Records(rpc.RecordsServicer):
             queries[0], request.k, **convert.explain_from_wire(request), timeout=call.timeout
         )
         call.notes["engine_ms"] = round(explanation.seconds * 1000, 3)
-        return convert.explanation_to_wire(access.explained_to(call.caller, explanation))
+        left_open = codec.MODE.from_wire(request.mode) == "auto"
+        return convert.explanation_to_wire(
+            access.explained_to(call.caller, explanation, left_open=left_open)
+        )
 
     def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
         collection = self._collection(request.collection)
-        ids = _required_ids(request)
+        ids, tenant = _required_ids(request), convert.tenant_from_wire(request)
         if request.with_vector:
-            answers.check_vectors(collection, records=len(ids), timeout=call.timeout)
+            answers.check_vectors(collection, records=len(ids), tenant=tenant, timeout=call.timeout)
         records = collection.get(
             ids,
+            tenant=tenant,
             with_payload=not request.without_payload,
             with_vector=request.with_vector,
             timeout=call.timeout,
@@ -209,19 +217,23 @@ class Records(rpc.RecordsServicer):
 
     def Count(self, request: pb.CountRequest, call: Call) -> pb.CountResponse:
         collection = self._collection(request.collection)
-        return pb.CountResponse(
-            count=collection.count(convert.optional_filter(request), timeout=call.timeout)
+        count = collection.count(
+            convert.optional_filter(request),
+            tenant=convert.tenant_from_wire(request),
+            timeout=call.timeout,
         )
+        return pb.CountResponse(count=count)
 
     def Scroll(self, request: pb.ScrollRequest, call: Call) -> pb.ScrollResponse:
         collection = self._collection(request.collection)
-        limit = request.limit or SCROLL_LIMIT
+        limit, tenant = request.limit or SCROLL_LIMIT, convert.tenant_from_wire(request)
         if request.with_vector:
-            answers.check_vectors(collection, records=limit, timeout=call.timeout)
+            answers.check_vectors(collection, records=limit, tenant=tenant, timeout=call.timeout)
         records = collection.scroll(
             convert.optional_filter(request),
             convert.id_from_wire(request, "after"),
             limit,
+            tenant=tenant,
             with_payload=not request.without_payload,
             with_vector=request.with_vector,
             timeout=call.timeout,

@@ -69,6 +69,7 @@ class Effort(click.ParamType):  # type: ignore[type-arg]  # not generic in click
     help="Matches of each vector.",
 )
 @options.filter_option
+@options.tenant_option
 @click.option(
     "--mode",
     type=click.Choice(MODES),
@@ -99,6 +100,7 @@ def search(
     like: str | None,
     k: int,
     condition: dict[str, Any] | None,
+    tenant: str | None,
     mode: str,
     effort: float | str | None,
     estimator: str | None,
@@ -126,7 +128,8 @@ def search(
         from .vectors import read_vectors
 
         queries = read_vectors(source)
-    settings: dict[str, Any] = {"filter": condition, "mode": mode, "min_score": min_score}
+    settings: dict[str, Any] = {"tenant": tenant, "filter": condition, "mode": mode}
+    settings |= {"min_score": min_score}
     asked = {"effort": effort, "estimator": estimator}
     settings |= {name: value for name, value in asked.items() if value is not None}
     scores = (*(RELEVANCE if relevance else ()), *(SURPRISE if surprise else ()))
@@ -134,7 +137,7 @@ def search(
         records = database.collection(collection)
         if queries is None:
             assert like is not None
-            queries = _stored_vector(records, like)
+            queries = _stored_vector(records, like, tenant)
         if explain:
             show_explained(console, _explanation(records, queries, k, settings))
             return
@@ -214,9 +217,9 @@ def rows_of(matches: Any) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _stored_vector(records: Any, like: str) -> Any:
+def _stored_vector(records: Any, like: str, tenant: str | None) -> Any:
     (wanted,) = options.record_ids((like,), records.describe().id_kind)
-    found = records.get([wanted], with_payload=False, with_vector=True)
+    found = records.get([wanted], tenant=tenant, with_payload=False, with_vector=True)
     if not len(found):
         raise NotFound(f"there is no record {wanted!r} to search by", field="id")
     return found.vectors
