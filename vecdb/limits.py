@@ -23,6 +23,8 @@ BATCH_RECORDS = 100_000
 GET_RECORDS = 10_000
 """Ids in one get, and records in one page of a scroll."""
 
+DIVERSITY_K = 1_000
+"""Matches that a diverse search gives at most."""
 EFFORT = 64
 """Largest effort of a search: the multiple of the default shortlist."""
 CODE_BITS = (1, 2, 4, 8)

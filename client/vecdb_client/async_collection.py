@@ -214,6 +214,8 @@ class AsyncCollection:
         vector: ArrayLike,
         k: int = 10,
         *,
+        offset: int = 0,
+        diversity: float | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -234,12 +236,17 @@ class AsyncCollection:
         ``effort``: how many vectors a scan scores or how wide a walk is, as a factor (default 1, at
         most 64); or "bound": a scan scores as many as the codes' error bound asks for.
         ``estimator``: what codes are compared by: "rabitq", or "hamming" (the signs alone).
+        ``offset``: leave out the first ones: with k, a page of one search for offset + k.
+        ``diversity``: from 0.0 to 1.0: among the 4 * k best, matches unlike each other are chosen
+        (maximal marginal relevance), given in the order of choice.
         ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
         """
         request = search_requests.search(
             self.name,
             columns.to_query(vector),
             k,
+            offset=offset,
+            diversity=diversity,
             filter=filter,
             mode=mode,
             effort=effort,
@@ -258,6 +265,8 @@ class AsyncCollection:
         vectors: ArrayLike,
         k: int = 10,
         *,
+        offset: int = 0,
+        diversity: float | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -274,6 +283,8 @@ class AsyncCollection:
             self.name,
             columns.to_matrix(vectors),
             k,
+            offset=offset,
+            diversity=diversity,
             filter=filter,
             mode=mode,
             effort=effort,

@@ -17,6 +17,8 @@ def search(
     queries: NDArray[Any],
     k: int,
     *,
+    offset: int,
+    diversity: float | None,
     with_payload: bool,
     with_vector: bool,
     with_relevance: bool,
@@ -34,6 +36,8 @@ def search(
         with_vector=arguments.to_flag("with_vector", with_vector),
         with_relevance=arguments.to_flag("with_relevance", with_relevance),
         with_surprise=arguments.to_flag("with_surprise", with_surprise),
+        offset=arguments.to_offset("offset", offset, limits.K - 1),
+        diversity=None if diversity is None else arguments.to_number("diversity", diversity),
         **_how(collection, k, **options),
     )
     return make_request("Records", "Search", message, pb.SearchResponse)

@@ -84,6 +84,8 @@ def search_from_wire(message: pb.SearchRequest) -> dict[str, Any]:
     asked = ("with_relevance", "with_surprise")
     return {
         **explain_from_wire(message),
+        "offset": message.offset,
+        "diversity": message.diversity if message.HasField("diversity") else None,
         "with_payload": not message.without_payload,
         "with_vector": message.with_vector,
         **{name: True for name in asked if getattr(message, name)},

@@ -66,6 +66,17 @@ class Effort(click.ParamType):  # type: ignore[type-arg]  # not generic in click
     show_default=True,
     help="Matches of each vector.",
 )
+@click.option(
+    "--offset",
+    type=click.IntRange(0, limits.K - 1),
+    default=0,
+    help="Leave out so many of the best: the next page.",
+)
+@click.option(
+    "--diversity",
+    type=click.FloatRange(0.0, 1.0),
+    help="Of the 4k best, k unlike each other: 0.0 the best alone, 1.0 the most unlike.",
+)
 @options.filter_option
 @click.option(
     "--mode",
@@ -95,6 +106,8 @@ def search(
     source: str | None,
     like: str | None,
     k: int,
+    offset: int,
+    diversity: float | None,
     condition: dict[str, Any] | None,
     mode: str,
     effort: float | str | None,
@@ -116,6 +129,8 @@ def search(
         raise click.UsageError("name what to search by: --vector FILE, or --id ID")
     if explain and (with_vector or relevance or surprise):
         raise click.UsageError("--explain shows ids and scores: leave the other columns out")
+    if explain and (offset or diversity is not None):
+        raise click.UsageError("--explain is of the best: leave --offset and --diversity out")
     if explain and console.format not in ("table", "json"):
         raise click.UsageError("--explain takes -o table or -o json")
     queries = None
@@ -136,6 +151,8 @@ def search(
             show_explained(console, _explanation(records, queries, k, settings))
             return
         settings |= {"with_payload": not no_payload, "with_vector": with_vector}
+        settings |= {"offset": offset} if offset else {}
+        settings |= {"diversity": diversity} if diversity is not None else {}
         settings |= {"with_relevance": True} if relevance else {}
         settings |= {"with_surprise": True} if surprise else {}
         answers = _answers(records, queries, k, settings)

@@ -18,12 +18,13 @@ from ..filters import EVERYTHING, Node, parse_filter
 from ..index.flat import Nearest
 from ..quantize.score import Background, relevance, surprise_bits
 from ..results import Explanation, Matches
-from ..schema import CollectionSchema, check_integer
+from ..schema import CollectionSchema
 from ..storage.catalogue import CollectionRow
 from ..storage.format import ID_STR
 from ..storage.records import Ids, id_keys
 from . import columns
 from .arguments import check_flag, check_number
+from .diversity import Shape, make_shape
 from .levels import add_sizes, choose_level
 from .scanning import BOUND, BY_BOUND, DEFAULT, Effort, Lookup
 from .snapshot import Snapshot
@@ -50,7 +51,7 @@ class Request:
 
     row: CollectionRow
     queries: NDArray[np.float32]
-    k: int
+    shape: Shape
     node: Node | None
     mode: str
     effort: Effort
@@ -76,6 +77,8 @@ def make_request(
     with_relevance: bool,
     with_surprise: bool,
     single: bool,
+    offset: object = 0,
+    diversity: object = None,
 ) -> Request:
     """Check the arguments of ``search`` (``single``: ``vectors`` is one query) or of a batch."""
     checked_mode = _check_word("mode", mode, MODES)
@@ -92,7 +95,7 @@ def make_request(
     return Request(
         row=row,
         queries=_as_queries(schema, queries, "vector" if single else "vectors[{}]"),
-        k=check_integer("k", k, limits.K),
+        shape=make_shape(k, offset, diversity),
         node=parse_filter(filter, schema.fields),
         mode=checked_mode,
         effort=_check_effort(checked_mode, effort, estimator),
@@ -178,7 +181,7 @@ def _lookup(
         snapshot=_snapshot_of(view),
         origins=origins,
         queries=request.queries,
-        k=request.k,
+        k=request.shape.depth,
         min_score=request.min_score,
         deadline=deadline,
     )
@@ -189,10 +192,12 @@ def _run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
     path = lookup.path(request.mode, request.effort)
     try:
         if path == "exact":
-            return path, lookup.exact(request.queries)
-        if path == "graph":
-            return path, lookup.graph(request.effort)
-        return path, lookup.scan(request.effort)
+            found = lookup.exact(request.queries)
+        elif path == "graph":
+            found = lookup.graph(request.effort)
+        else:
+            found = lookup.scan(request.effort)
+        return path, request.shape.take(found, lookup)
     except RuntimeError:  # of a pool that was shut down meanwhile: say that it is closed
         lookup.store.environment.check_usable()
         raise

@@ -20,6 +20,8 @@ class SearchMethods(Handle):
         vector: ArrayLike,
         k: int = 10,
         *,
+        offset: int = 0,
+        diversity: float | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -39,12 +41,17 @@ class SearchMethods(Handle):
         ``effort``: a factor of the rows that the codes keep (8 is high); None: 1, and then 4 where
         the error bound was not met; "bound": as many as it asks for. ``estimator``: "hamming" is
         faster for batches.
+        ``offset``: leave out the first ones: with k, a page of one search for offset + k.
+        ``diversity``: from 0.0 to 1.0: among the 4 * k best, matches unlike each other are chosen
+        (maximal marginal relevance), given in the order of choice.
         ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
         """
         return self._search(
             vector,
             k,
             single=True,
+            offset=offset,
+            diversity=diversity,
             filter=filter,
             mode=mode,
             effort=effort,
@@ -62,6 +69,8 @@ class SearchMethods(Handle):
         vectors: ArrayLike,
         k: int = 10,
         *,
+        offset: int = 0,
+        diversity: float | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -78,6 +87,8 @@ class SearchMethods(Handle):
             vectors,
             k,
             single=False,
+            offset=offset,
+            diversity=diversity,
             filter=filter,
             mode=mode,
             effort=effort,

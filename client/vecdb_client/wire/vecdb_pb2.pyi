@@ -540,7 +540,7 @@ class DeleteRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("collection", "queries", "k", "filter", "mode", "min_score", "without_payload", "with_vector", "effort", "effort_bound", "estimator", "with_relevance", "with_surprise")
+    __slots__ = ("collection", "queries", "k", "filter", "mode", "min_score", "without_payload", "with_vector", "effort", "effort_bound", "estimator", "with_relevance", "with_surprise", "offset", "diversity")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -554,6 +554,8 @@ class SearchRequest(_message.Message):
     ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
     WITH_RELEVANCE_FIELD_NUMBER: _ClassVar[int]
     WITH_SURPRISE_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_FIELD_NUMBER: _ClassVar[int]
     collection: str
     queries: Vectors
     k: int
@@ -567,7 +569,9 @@ class SearchRequest(_message.Message):
     estimator: Estimator
     with_relevance: bool
     with_surprise: bool
-    def __init__(self, collection: _Optional[str] = ..., queries: _Optional[_Union[Vectors, _Mapping]] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., without_payload: bool = ..., with_vector: bool = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., with_relevance: bool = ..., with_surprise: bool = ...) -> None: ...
+    offset: int
+    diversity: float
+    def __init__(self, collection: _Optional[str] = ..., queries: _Optional[_Union[Vectors, _Mapping]] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., without_payload: bool = ..., with_vector: bool = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., with_relevance: bool = ..., with_surprise: bool = ..., offset: _Optional[int] = ..., diversity: _Optional[float] = ...) -> None: ...
 
 class Matches(_message.Message):
     __slots__ = ("counts", "ids", "scores", "distances", "payloads", "vectors", "relevance", "surprise_bits")
