@@ -81,14 +81,14 @@ def budget_from_wire(message: pb.SetMemoryBudgetRequest) -> int | None:
 
 def search_from_wire(message: pb.SearchRequest) -> dict[str, Any]:
     """Keyword arguments of ``search``; what the message leaves out has the engine's default."""
-    asked = ("with_relevance", "with_surprise")
+    asked = ("with_relevance", "with_surprise", "offset")
+    diverse = {"diversity": message.diversity} if message.HasField("diversity") else {}
     return {
         **explain_from_wire(message),
-        "offset": message.offset,
-        "diversity": message.diversity if message.HasField("diversity") else None,
+        **diverse,
         "with_payload": not message.without_payload,
         "with_vector": message.with_vector,
-        **{name: True for name in asked if getattr(message, name)},
+        **{name: getattr(message, name) for name in asked if getattr(message, name)},
     }
 
 
