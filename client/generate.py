@@ -38,11 +38,13 @@ SYNCHRONOUS = {
     "async_calls.py": "calls.py",
     "async_client.py": "client.py",
     "async_collection.py": "collection.py",
+    "async_grouping.py": "grouping.py",
 }
 NAMES = {
     "AsyncCaller": "Caller",
     "AsyncClient": "Client",
     "AsyncCollection": "Collection",
+    "AsyncGrouping": "Grouping",
     "AsyncStream": "Stream",
     "AsyncTransport": "Transport",
     "__aenter__": "__enter__",
@@ -51,6 +53,7 @@ NAMES = {
     "async_calls": "calls",
     "async_client": "client",
     "async_collection": "collection",
+    "async_grouping": "grouping",
 }
 DROPPED = ("async", "await")
 SENTENCES = {
@@ -60,6 +63,7 @@ SENTENCES = {
     ),
     "over the network, for asyncio.": "over the network.",
     "behind a server, for asyncio.": "behind a server.",
+    "behind a server have in common, for asyncio.": "behind a server have in common.",
 }
 
 

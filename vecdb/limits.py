@@ -25,6 +25,8 @@ GET_RECORDS = 10_000
 
 DIVERSITY_K = 1_000
 """Matches that a diverse search gives at most."""
+FACETS = 10_000
+"""Values that a count by value tells at most."""
 EFFORT = 64
 """Largest effort of a search: the multiple of the default shortlist."""
 CODE_BITS = (1, 2, 4, 8)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from . import columns, limits, requests, responses, search_requests, sources
 from .async_calls import AsyncCaller
+from .async_grouping import AsyncGrouping, Filter
 from .columns import Payload
 from .progress import ProgressLike, open_progress
 from .requests import IdsLike
@@ -24,11 +25,8 @@ from .results import (
 from .settings import Default, Timeout, check_timeout
 from .uploads import Upload
 
-Filter = object
-"""An expression of ``F``, the dict form, anything with ``to_dict()``, or None."""
 
-
-class AsyncCollection:
+class AsyncCollection(AsyncGrouping):
     """A handle of one collection; cheap, and as long-lived as its client.
 
     ``timeout`` of every method: seconds, retries included; left out, the client's.

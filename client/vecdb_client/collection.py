@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from . import columns, limits, requests, responses, search_requests, sources
 from .calls import Caller
 from .columns import Payload
+from .grouping import Filter, Grouping
 from .progress import ProgressLike, open_progress
 from .requests import IdsLike
 from .results import (
@@ -25,11 +26,8 @@ from .results import (
 from .settings import Default, Timeout, check_timeout
 from .uploads import Upload
 
-Filter = object
-"""An expression of ``F``, the dict form, anything with ``to_dict()``, or None."""
 
-
-class Collection:
+class Collection(Grouping):
     """A handle of one collection; cheap, and as long-lived as its client.
 
     ``timeout`` of every method: seconds, retries included; left out, the client's.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from . import codec
 from .codec import Ids
-from .results import CollectionInfo, Explanation, Matches, Records, SealResult, WriteResult
+from .results import CollectionInfo, Explanation, Facets, Matches, Records, SealResult, WriteResult
 from .wire import vecdb_pb2 as pb
 
 _FIGURES: Final = {one.name for one in fields(Explanation)} - {"matches", "mode", "io_engine"}
@@ -115,6 +115,15 @@ def _doubles(columns: pb.Matches, field: str) -> NDArray[np.float64] | None:
     if not columns.HasField(field):
         return None
     return codec.doubles_from_bytes(getattr(columns, field), field)
+
+
+def facets(message: pb.FacetsResponse, field: str) -> Facets:
+    return Facets(
+        field=field,
+        values=[codec.value_from_wire(value) for value in message.values],
+        counts=np.array(message.counts, codec.INT64),
+        others=message.others,
+    )
 
 
 def got(message: pb.GetResponse, *, with_payload: bool, with_vector: bool) -> Records:

@@ -90,3 +90,13 @@ def _how(
         "effort_bound": effort_bound,
         "estimator": codec.ESTIMATOR.to_wire(estimator),
     }
+
+
+def facets(collection: str, field: str, filter: object, limit: int) -> Request:
+    message = pb.FacetsRequest(
+        collection=arguments.to_text("name", collection),
+        field=arguments.to_text("field", field),
+        filter=filter_to_wire(filter),
+        limit=arguments.to_integer("limit", limit, limits.FACETS),
+    )
+    return make_request("Records", "Facets", message, pb.FacetsResponse)

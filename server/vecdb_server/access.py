@@ -70,6 +70,7 @@ RULES: Final[Mapping[str, Rule]] = {
         "Records/Explain": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Get": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Count": Rule(right="read", names=("collection",), tenant=FILLED),
+        "Records/Facets": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Scroll": Rule(right="read", names=("collection",), tenant=FILLED),
     }.items()
 }

@@ -13,6 +13,7 @@ from vecdb.errors import InvalidArgument
 from vecdb.results import (
     CollectionInfo,
     Explanation,
+    Facets,
     Ids,
     Matches,
     Records,
@@ -198,6 +199,14 @@ def explanation_to_wire(explanation: Explanation) -> pb.Explanation:
         mode=codec.MODE.to_wire(explanation.mode),
         io_engine=explanation.io_engine or "",
         **{name: getattr(explanation, name) for name in _FIGURES},
+    )
+
+
+def facets_to_wire(facets: Facets) -> pb.FacetsResponse:
+    return pb.FacetsResponse(
+        values=map(codec.value_to_wire, facets.values),
+        counts=facets.counts.tolist(),
+        others=facets.others,
     )
 
 

@@ -29,6 +29,8 @@ FEATURES: Final[tuple[str, ...]] = ()
 """What this server does beyond the first version of the interface."""
 SCROLL_LIMIT: Final = 100
 """Records in a page where a request names no number."""
+FACETS_LIMIT: Final = 10
+"""The same of values in a count by value."""
 
 
 def server_version() -> str:
@@ -212,6 +214,15 @@ class Records(rpc.RecordsServicer):
         return pb.CountResponse(
             count=collection.count(convert.optional_filter(request), timeout=call.timeout)
         )
+
+    def Facets(self, request: pb.FacetsRequest, call: Call) -> pb.FacetsResponse:
+        found = self._collection(request.collection).facets(
+            request.field,
+            convert.optional_filter(request),
+            request.limit or FACETS_LIMIT,
+            timeout=call.timeout,
+        )
+        return convert.facets_to_wire(found)
 
     def Scroll(self, request: pb.ScrollRequest, call: Call) -> pb.ScrollResponse:
         collection = self._collection(request.collection)

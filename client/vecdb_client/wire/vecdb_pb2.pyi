@@ -711,6 +711,28 @@ class CountResponse(_message.Message):
     count: int
     def __init__(self, count: _Optional[int] = ...) -> None: ...
 
+class FacetsRequest(_message.Message):
+    __slots__ = ("collection", "field", "filter", "limit")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    field: str
+    filter: Filter
+    limit: int
+    def __init__(self, collection: _Optional[str] = ..., field: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class FacetsResponse(_message.Message):
+    __slots__ = ("values", "counts", "others")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[Value]
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    others: int
+    def __init__(self, values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ..., counts: _Optional[_Iterable[int]] = ..., others: _Optional[int] = ...) -> None: ...
+
 class ScrollRequest(_message.Message):
     __slots__ = ("collection", "filter", "after", "limit", "without_payload", "with_vector")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]

@@ -665,6 +665,11 @@ class RecordsStub(object):
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CountRequest.SerializeToString,
                 response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CountResponse.FromString,
                 )
+        self.Facets = channel.unary_unary(
+                '/vecdb.v1.Records/Facets',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.FacetsRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.FacetsResponse.FromString,
+                )
         self.Scroll = channel.unary_unary(
                 '/vecdb.v1.Records/Scroll',
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.ScrollRequest.SerializeToString,
@@ -733,6 +738,13 @@ class RecordsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Facets(self, request, context):
+        """How many records have each value of a field. Exact.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Scroll(self, request, context):
         """Records in the order of their ids, a page at a time.
         """
@@ -782,6 +794,11 @@ def add_RecordsServicer_to_server(servicer, server):
                     servicer.Count,
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CountRequest.FromString,
                     response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CountResponse.SerializeToString,
+            ),
+            'Facets': grpc.unary_unary_rpc_method_handler(
+                    servicer.Facets,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.FacetsRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.FacetsResponse.SerializeToString,
             ),
             'Scroll': grpc.unary_unary_rpc_method_handler(
                     servicer.Scroll,
@@ -932,6 +949,23 @@ class Records(object):
         return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Records/Count',
             vecdb__client_dot_wire_dot_vecdb__pb2.CountRequest.SerializeToString,
             vecdb__client_dot_wire_dot_vecdb__pb2.CountResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Facets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Records/Facets',
+            vecdb__client_dot_wire_dot_vecdb__pb2.FacetsRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.FacetsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
