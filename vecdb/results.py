@@ -21,6 +21,8 @@ __all__ = [
     "Explanation",
     "Facet",
     "Facets",
+    "Group",
+    "Groups",
     "Match",
     "Matches",
     "Record",
@@ -131,6 +133,36 @@ class Matches:
         )
 
     def __iter__(self) -> Iterator[Match]:
+        return (self[row] for row in range(len(self)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One row of ``Groups``: a value, and the best matches that have it."""
+
+    value: Value
+    matches: Matches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """The best matches of each value of a field; the group with the best match comes first.
+
+    - ``matches``: of each of ``values``, best first; a record with a list may be in several
+    """
+
+    field: str
+    values: list[Value]
+    matches: list[Matches]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, row: int) -> Group:
+        row = range(len(self))[row]
+        return Group(value=self.values[row], matches=self.matches[row])
+
+    def __iter__(self) -> Iterator[Group]:
         return (self[row] for row in range(len(self)))
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from . import responses, search_requests
+from typing import Literal
+
+from numpy.typing import ArrayLike
+
+from . import columns, responses, search_requests
 from .async_calls import AsyncCaller
-from .results import Facets
+from .results import Facets, Groups
 from .settings import Default, Timeout
 
 Filter = object
@@ -16,6 +20,51 @@ class AsyncGrouping:
 
     name: str
     _caller: AsyncCaller
+
+    async def search_groups(
+        self,
+        vector: ArrayLike,
+        group_by: str,
+        groups: int = 10,
+        group_size: int = 1,
+        *,
+        filter: Filter = None,
+        mode: str = "auto",
+        effort: float | Literal["bound"] | None = None,
+        estimator: str = "rabitq",
+        min_score: float | None = None,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        with_relevance: bool = False,
+        with_surprise: bool = False,
+        timeout: Timeout = Default.CLIENT,
+    ) -> Groups:
+        """The best matches of each value of a declared field; the best groups, best first.
+
+        min(groups, values that matching records have) of them, each with min(group_size, records
+        of that value) matches, fewer only by ``min_score``. A record counts under each value of a
+        list; records that lack the field are left out. The other arguments: as in ``search``.
+        """
+        request = search_requests.search_groups(
+            self.name,
+            columns.to_query(vector),
+            group_by,
+            groups,
+            group_size,
+            filter=filter,
+            mode=mode,
+            effort=effort,
+            estimator=estimator,
+            min_score=min_score,
+            with_payload=with_payload,
+            with_vector=with_vector,
+            with_relevance=with_relevance,
+            with_surprise=with_surprise,
+        )
+        answer = await self._caller.call(request, timeout)
+        return responses.groups(
+            answer, group_by, with_payload=with_payload, with_vector=with_vector
+        )
 
     async def facets(
         self,

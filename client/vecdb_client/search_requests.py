@@ -30,17 +30,42 @@ def search(
     ``options``: as ``explain`` takes them.
     """
     arguments.check_size(queries.nbytes, "the queries", "Send fewer in one call", "vectors")
+    columns = _columns(with_payload, with_vector, with_relevance, with_surprise)
     message = pb.SearchRequest(
         queries=codec.vectors_to_wire(queries),
-        without_payload=not arguments.to_flag("with_payload", with_payload),
-        with_vector=arguments.to_flag("with_vector", with_vector),
-        with_relevance=arguments.to_flag("with_relevance", with_relevance),
-        with_surprise=arguments.to_flag("with_surprise", with_surprise),
+        k=arguments.to_integer("k", k, limits.K),
         offset=arguments.to_offset("offset", offset, limits.K - 1),
         diversity=None if diversity is None else arguments.to_number("diversity", diversity),
-        **_how(collection, k, **options),
+        **columns,
+        **_how(collection, **options),
     )
     return make_request("Records", "Search", message, pb.SearchResponse)
+
+
+def search_groups(
+    collection: str,
+    query: NDArray[Any],
+    group_by: str,
+    groups: int,
+    group_size: int,
+    *,
+    with_payload: bool,
+    with_vector: bool,
+    with_relevance: bool,
+    with_surprise: bool,
+    **options: Any,
+) -> Request:
+    """``query``: [1, dim] as ``columns.to_query`` gives it; ``options``: as ``explain`` takes."""
+    columns = _columns(with_payload, with_vector, with_relevance, with_surprise)
+    message = pb.SearchGroupsRequest(
+        query=codec.vectors_to_wire(query),
+        group_by=arguments.to_text("group_by", group_by),
+        groups=arguments.to_integer("groups", groups, limits.GROUPS),
+        group_size=arguments.to_integer("group_size", group_size, limits.GROUP_SIZE),
+        **columns,
+        **_how(collection, **options),
+    )
+    return make_request("Records", "SearchGroups", message, pb.SearchGroupsResponse)
 
 
 def explain(
@@ -57,20 +82,32 @@ def explain(
     """``query``: [1, dim] as ``columns.to_query`` gives it."""
     how = _how(
         collection,
-        k,
         filter=filter,
         mode=mode,
         effort=effort,
         estimator=estimator,
         min_score=min_score,
     )
-    message = pb.ExplainRequest(query=codec.vectors_to_wire(query), **how)
+    message = pb.ExplainRequest(
+        query=codec.vectors_to_wire(query), k=arguments.to_integer("k", k, limits.K), **how
+    )
     return make_request("Records", "Explain", message, pb.Explanation)
+
+
+def _columns(
+    with_payload: bool, with_vector: bool, with_relevance: bool, with_surprise: bool
+) -> dict[str, Any]:
+    """What a match has beside id, score and distance."""
+    return {
+        "without_payload": not arguments.to_flag("with_payload", with_payload),
+        "with_vector": arguments.to_flag("with_vector", with_vector),
+        "with_relevance": arguments.to_flag("with_relevance", with_relevance),
+        "with_surprise": arguments.to_flag("with_surprise", with_surprise),
+    }
 
 
 def _how(
     collection: str,
-    k: int,
     *,
     filter: object,
     mode: str,
@@ -78,11 +115,10 @@ def _how(
     estimator: str,
     min_score: float | None,
 ) -> dict[str, Any]:
-    """The fields that both requests have."""
+    """The fields that all of these requests have."""
     effort_number, effort_bound = arguments.to_effort(effort)
     return {
         "collection": arguments.to_text("name", collection),
-        "k": arguments.to_integer("k", k, limits.K),
         "filter": filter_to_wire(filter),
         "mode": codec.MODE.to_wire(mode),
         "min_score": None if min_score is None else arguments.to_number("min_score", min_score),

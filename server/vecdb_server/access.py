@@ -67,6 +67,7 @@ RULES: Final[Mapping[str, Rule]] = {
         "Records/SetPayload": Rule(right="write", names=("collection",), tenant=FILLED),
         "Records/Delete": Rule(right="write", names=("collection",), tenant=FILLED),
         "Records/Search": Rule(right="read", names=("collection",), tenant=FILLED),
+        "Records/SearchGroups": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Explain": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Get": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Count": Rule(right="read", names=("collection",), tenant=FILLED),

@@ -14,6 +14,7 @@ from vecdb.results import (
     CollectionInfo,
     Explanation,
     Facets,
+    Groups,
     Ids,
     Matches,
     Records,
@@ -82,18 +83,25 @@ def budget_from_wire(message: pb.SetMemoryBudgetRequest) -> int | None:
 
 def search_from_wire(message: pb.SearchRequest) -> dict[str, Any]:
     """Keyword arguments of ``search``; what the message leaves out has the engine's default."""
-    asked = ("with_relevance", "with_surprise", "offset")
     diverse = {"diversity": message.diversity} if message.HasField("diversity") else {}
+    paged = {"offset": message.offset} if message.offset else {}
+    return {**groups_from_wire(message), **paged, **diverse}
+
+
+def groups_from_wire(message: pb.SearchRequest | pb.SearchGroupsRequest) -> dict[str, Any]:
+    """What ``search`` and ``search_groups`` both take; the rest as there."""
+    asked = ("with_relevance", "with_surprise")
     return {
         **explain_from_wire(message),
-        **diverse,
         "with_payload": not message.without_payload,
         "with_vector": message.with_vector,
-        **{name: getattr(message, name) for name in asked if getattr(message, name)},
+        **{name: True for name in asked if getattr(message, name)},
     }
 
 
-def explain_from_wire(message: pb.SearchRequest | pb.ExplainRequest) -> dict[str, Any]:
+def explain_from_wire(
+    message: pb.SearchRequest | pb.SearchGroupsRequest | pb.ExplainRequest,
+) -> dict[str, Any]:
     """Keyword arguments of ``explain``, which ``search`` has too; the rest as there."""
     options: dict[str, Any] = {
         "filter": optional_filter(message),
@@ -199,6 +207,12 @@ def explanation_to_wire(explanation: Explanation) -> pb.Explanation:
         mode=codec.MODE.to_wire(explanation.mode),
         io_engine=explanation.io_engine or "",
         **{name: getattr(explanation, name) for name in _FIGURES},
+    )
+
+
+def groups_to_wire(groups: Groups) -> pb.SearchGroupsResponse:
+    return pb.SearchGroupsResponse(
+        values=map(codec.value_to_wire, groups.values), matches=matches_to_wire(groups.matches)
     )
 
 

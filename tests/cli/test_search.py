@@ -171,3 +171,26 @@ def test_choice_that_makes_no_sense_is_refused(search):
         result = search("--vector", "-", *words, stdin=b"[3, 1, 0, 0]")
         assert (result.status, result.out) == (2, "")
         assert "offset" in result.err
+
+
+def test_groups_are_rows_with_their_value(search):
+    words = ("--vector", "-", "-k", 2, "--group-by", "lang", "--group-size", 2)
+    result = search(*words, "--no-payload", stdin=b"[3, 1, 0, 0]")
+    assert result.err == ""
+    lines = [line.split() for line in result.out.splitlines()]
+    assert lines[0] == ["group", "id", "score", "payload"]
+    assert [line[:2] for line in lines[1:]] == [["de", "3"], ["de", "1"], ["en", "2"], ["en", "4"]]
+
+
+def test_groups_in_json(search):
+    words = ("--vector", "-", "-k", 2, "--group-by", "lang", "-o", "json")
+    (found,) = json.loads(search(*words, stdin=b"[3, 1, 0, 0]").out)
+    assert [(one["value"], len(one["matches"])) for one in found["groups"]] == [
+        ("de", 1),
+        ("en", 1),
+    ]
+
+
+def test_group_size_without_a_field_is_a_mistake(search):
+    result = search("--vector", "-", "--group-size", 2, stdin=b"[3, 1, 0, 0]")
+    assert (result.status, result.out) == (2, "")

@@ -38,7 +38,7 @@ ANY_KEY = {"Database/Info"}
 READ = {
     *("Collections/Describe", "Collections/List", "Collections/Stats", "Database/Stats"),
     *("Records/Search", "Records/Explain", "Records/Get", "Records/Count", "Records/Scroll"),
-    "Records/Facets",
+    *("Records/Facets", "Records/SearchGroups"),
 }
 WRITE = {"Records/Upsert", "Records/Upload", "Records/SetPayload", "Records/Delete"}
 FOR_ALL = {"Database/Stats", "Keys/Create", "Keys/List", "Keys/Revoke", "Keys/Rotate"}

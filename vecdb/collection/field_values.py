@@ -7,7 +7,7 @@ which a column is made. So whoever asks looks at columns alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from ..deadline import Deadline
 from ..errors import InvalidArgument
+from ..filters import Compare
 from ..storage.columns import MISSING, Column, decode_column, encode_column
+from .column_masks import match_columns
 from .fields import stored_value
 from .filtering import FilterCache
 from .masks import slots_in
@@ -113,6 +115,21 @@ class FieldValues:
             places = snapshot.places_of(rest)
             column = self._column([one.get(self.field, MISSING) for one in self._known(rest)])
             yield Part(places, np.arange(len(rest)), column)
+
+    def having(self, origins: Origins, wanted: Iterable[Scalar]) -> dict[Scalar, Origins]:
+        """Of ``origins`` those that have each of the values, ascending."""
+        found: dict[Scalar, list[NDArray[np.int64]]] = {value: [] for value in wanted}
+        for part in self.parts(origins):
+            columns = {self.field: part.column}
+            for value, places in found.items():
+                test = Compare(self.field, "eq", (value,))
+                bits = match_columns(test, columns, len(part.column.state))
+                places.append(part.places[bits[part.slots]])
+        origins_of = self.snapshot.origins_of
+        return {
+            value: np.sort(origins_of(np.concatenate(places)).astype(np.int64))
+            for value, places in found.items()
+        }
 
     def _of_segment(
         self, sealed: Sealed, slots: NDArray[np.int64]

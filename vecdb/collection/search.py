@@ -117,17 +117,17 @@ def search(store: Store, name: str, request: Request, deadline: Deadline) -> lis
     with store.view(name, with_snapshot=True) as view:
         if view.row.number != request.row.number:
             return None
-        origins = _matching(store, view, request, deadline)
+        origins = matching_origins(store, view, request, deadline)
         background = None
         if request.with_surprise:
             background = store.backgrounds.get(view.transaction, view.row, view.state)
         lookup = _lookup(store, view, request, origins, deadline)
         if request.with_payload:
-            _, found = _run(lookup, request)
-            return _answers(view, request, found, background)
+            _, found = run(lookup, request)
+            return answers(view, request, found, background)
     # The snapshot is a value: without payloads nothing more is read from the transaction.
-    _, found = _run(lookup, request)
-    return _answers(view, request, found, background)
+    _, found = run(lookup, request)
+    return answers(view, request, found, background)
 
 
 def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Explanation | None:
@@ -136,10 +136,10 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
     with store.view(name, with_snapshot=True) as view:
         if view.row.number != request.row.number:
             return None
-        origins = _matching(store, view, request, deadline)
+        origins = matching_origins(store, view, request, deadline)
         lookup = _lookup(store, view, request, origins, deadline)
-        path, found = _run(lookup, request)
-        (matches,) = _answers(view, request, found, None)
+        path, found = run(lookup, request)
+        (matches,) = answers(view, request, found, None)
     snapshot = lookup.snapshot
     live = store.live_of(view.row)
     plan = choose_level(None, add_sizes([])) if live is None else live.residence.plan
@@ -158,7 +158,7 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
     )
 
 
-def _matching(
+def matching_origins(
     store: Store, view: View, request: Request, deadline: Deadline
 ) -> NDArray[np.int64] | None:
     """Origins of the records that match the filter; None: all do."""
@@ -187,7 +187,7 @@ def _lookup(
     )
 
 
-def _run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
+def run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
     """The path that was taken, and what was found."""
     path = lookup.path(request.mode, request.effort)
     try:
@@ -208,9 +208,10 @@ def _run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
             live.residence.end(lookup.tally)
 
 
-def _answers(
+def answers(
     view: View, request: Request, found: Sequence[Nearest], background: Background | None
 ) -> list[Matches]:
+    """What was found, with all that the request asks for."""
     if not found:
         return []
     snapshot = _snapshot_of(view)

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from numpy.typing import ArrayLike
 
 from ..deadline import Deadline
-from ..results import Explanation, Matches
+from ..results import Explanation, Groups, Matches
+from .grouping import make_group_request, search_groups
 from .handle import Filter, Handle
 from .search import FLAGS, explain, make_request, search
 
@@ -100,6 +101,42 @@ class SearchMethods(Handle):
             with_surprise=with_surprise,
             timeout=timeout,
         )
+
+    def search_groups(
+        self,
+        vector: ArrayLike,
+        group_by: str,
+        groups: int = 10,
+        group_size: int = 1,
+        *,
+        filter: Filter = None,
+        mode: str = "auto",
+        effort: float | Literal["bound"] | None = None,
+        estimator: str = "rabitq",
+        min_score: float | None = None,
+        with_payload: bool = True,
+        with_vector: bool = False,
+        with_relevance: bool = False,
+        with_surprise: bool = False,
+        timeout: float | None = None,
+    ) -> Groups:
+        """The best matches of each value of a declared field; the best groups, best first.
+
+        min(groups, values that matching records have) of them, each with min(group_size, records
+        of that value) matches, fewer only by ``min_score``. A record counts under each value of a
+        list; records that lack the field are left out. The other arguments: as in ``search``.
+        """
+        deadline = Deadline.after(timeout)
+        options: dict[str, Any] = {"filter": filter, "mode": mode, "effort": effort}
+        options |= {"estimator": estimator, "min_score": min_score, "with_payload": with_payload}
+        options |= {"with_vector": with_vector, "with_relevance": with_relevance}
+        options |= {"with_surprise": with_surprise}
+        while True:
+            row = self._store.row(self.name)
+            request = make_group_request(row, vector, group_by, groups, group_size, **options)
+            found = search_groups(self._store, self.name, request, deadline)
+            if found is not None:
+                return found
 
     def explain(
         self,

@@ -599,6 +599,48 @@ class SearchResponse(_message.Message):
     matches: Matches
     def __init__(self, matches: _Optional[_Union[Matches, _Mapping]] = ...) -> None: ...
 
+class SearchGroupsRequest(_message.Message):
+    __slots__ = ("collection", "query", "group_by", "groups", "group_size", "filter", "mode", "min_score", "effort", "effort_bound", "estimator", "without_payload", "with_vector", "with_relevance", "with_surprise")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    GROUP_BY_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    GROUP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    EFFORT_FIELD_NUMBER: _ClassVar[int]
+    EFFORT_BOUND_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    WITH_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    WITH_RELEVANCE_FIELD_NUMBER: _ClassVar[int]
+    WITH_SURPRISE_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    query: Vectors
+    group_by: str
+    groups: int
+    group_size: int
+    filter: Filter
+    mode: Mode
+    min_score: float
+    effort: float
+    effort_bound: bool
+    estimator: Estimator
+    without_payload: bool
+    with_vector: bool
+    with_relevance: bool
+    with_surprise: bool
+    def __init__(self, collection: _Optional[str] = ..., query: _Optional[_Union[Vectors, _Mapping]] = ..., group_by: _Optional[str] = ..., groups: _Optional[int] = ..., group_size: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., without_payload: bool = ..., with_vector: bool = ..., with_relevance: bool = ..., with_surprise: bool = ...) -> None: ...
+
+class SearchGroupsResponse(_message.Message):
+    __slots__ = ("values", "matches")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    MATCHES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[Value]
+    matches: Matches
+    def __init__(self, values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ..., matches: _Optional[_Union[Matches, _Mapping]] = ...) -> None: ...
+
 class ExplainRequest(_message.Message):
     __slots__ = ("collection", "query", "k", "filter", "mode", "min_score", "effort", "effort_bound", "estimator")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]

@@ -650,6 +650,11 @@ class RecordsStub(object):
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchRequest.SerializeToString,
                 response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchResponse.FromString,
                 )
+        self.SearchGroups = channel.unary_unary(
+                '/vecdb.v1.Records/SearchGroups',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsResponse.FromString,
+                )
         self.Explain = channel.unary_unary(
                 '/vecdb.v1.Records/Explain',
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.ExplainRequest.SerializeToString,
@@ -717,6 +722,13 @@ class RecordsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchGroups(self, request, context):
+        """The best matches of one query for each value of a field: groups, the best first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Explain(self, request, context):
         """Searches for one query, and tells how: the path taken, what was read, scanned and scored.
         """
@@ -779,6 +791,11 @@ def add_RecordsServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchRequest.FromString,
                     response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchResponse.SerializeToString,
+            ),
+            'SearchGroups': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchGroups,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsResponse.SerializeToString,
             ),
             'Explain': grpc.unary_unary_rpc_method_handler(
                     servicer.Explain,
@@ -898,6 +915,23 @@ class Records(object):
         return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Records/Search',
             vecdb__client_dot_wire_dot_vecdb__pb2.SearchRequest.SerializeToString,
             vecdb__client_dot_wire_dot_vecdb__pb2.SearchResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def SearchGroups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Records/SearchGroups',
+            vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
