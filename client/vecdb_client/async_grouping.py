@@ -28,6 +28,7 @@ class AsyncGrouping:
         groups: int = 10,
         group_size: int = 1,
         *,
+        tenant: str | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -51,6 +52,7 @@ class AsyncGrouping:
             group_by,
             groups,
             group_size,
+            tenant=tenant,
             filter=filter,
             mode=mode,
             effort=effort,
@@ -72,12 +74,13 @@ class AsyncGrouping:
         filter: Filter = None,
         limit: int = 10,
         *,
+        tenant: str | None = None,
         timeout: Timeout = Default.CLIENT,
     ) -> Facets:
         """How many records, of those that match, have each value of a declared field; exact.
 
         The ``limit`` most frequent values, ties by value. A record counts once for each value of
-        a list, and not at all where it lacks the field.
+        a list, and not at all where it lacks the field. ``tenant``: of what it sees; None: of all.
         """
-        request = search_requests.facets(self.name, field, filter, limit)
+        request = search_requests.facets(self.name, field, filter, limit, tenant=tenant)
         return responses.facets(await self._caller.call(request, timeout), field)

@@ -29,6 +29,7 @@ class Grouping:
         groups: int = 10,
         group_size: int = 1,
         *,
+        tenant: str | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -52,6 +53,7 @@ class Grouping:
             group_by,
             groups,
             group_size,
+            tenant=tenant,
             filter=filter,
             mode=mode,
             effort=effort,
@@ -73,12 +75,13 @@ class Grouping:
         filter: Filter = None,
         limit: int = 10,
         *,
+        tenant: str | None = None,
         timeout: Timeout = Default.CLIENT,
     ) -> Facets:
         """How many records, of those that match, have each value of a declared field; exact.
 
         The ``limit`` most frequent values, ties by value. A record counts once for each value of
-        a list, and not at all where it lacks the field.
+        a list, and not at all where it lacks the field. ``tenant``: of what it sees; None: of all.
         """
-        request = search_requests.facets(self.name, field, filter, limit)
+        request = search_requests.facets(self.name, field, filter, limit, tenant=tenant)
         return responses.facets(self._caller.call(request, timeout), field)

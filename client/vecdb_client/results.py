@@ -27,8 +27,10 @@ __all__ = [
     "Match",
     "Matches",
     "Record",
+    "RecordAccess",
     "Records",
     "SealResult",
+    "TenantInfo",
     "UploadFailure",
     "UploadReport",
     "WriteResult",
@@ -171,14 +173,15 @@ class Groups:
 class Explanation:
     """How a search was answered.
 
-    - ``mode``: the path that was taken: exact, scan or graph; ``matching``: records that may match
+    - ``mode``: the path that was taken: exact, scan, tree or graph; ``matching``: records that may match
     - ``level``, ``why``: what the memory budget keeps in memory; ``degraded``: pages are laid out
       for more memory, so links or codes are read by mapping until segments are rewritten
     - ``io_engine``: what reads pages: io_uring, threads or mmap; None: nothing was read yet
     - ``pages_read``, ``bytes_read``: from the disk, in ``read_calls`` requests that took
       ``io_rounds`` one after another; ``cache_hits``: pages that were in memory
-    - ``nodes_expanded``: slots whose neighbours were looked at; ``blocks_scanned``,
-      ``codes_scanned``, ``codes_refined``: codes read; ``vectors_scored``: compared exactly
+    - ``nodes_expanded``: slots whose neighbours were looked at; ``nodes_visited``: nodes of trees;
+      ``blocks_scanned``, ``codes_scanned``, ``codes_refined``: codes read; ``vectors_scored``:
+      compared exactly
     """
 
     matches: Matches
@@ -201,6 +204,7 @@ class Explanation:
     codes_scanned: int = 0
     codes_refined: int = 0
     vectors_scored: int = 0
+    nodes_visited: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,6 +297,35 @@ class WriteResult:
     count: int
     sequence: int
     replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantInfo:
+    """A tenant of a collection.
+
+    - ``visible``: how many records it sees; ``records``, ``bytes``: of those that it owns, bytes of
+      their vectors and payloads
+    - ``max_records``, ``max_bytes``: quotas of what it owns; ``rate``: calls a second at a server
+      that all its keys may make; None: no bound
+    - ``created``: seconds since 1970
+    """
+
+    name: str
+    visible: int
+    records: int
+    bytes: int
+    created: float
+    max_records: int | None = None
+    max_bytes: int | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordAccess:
+    """Who has a record: its ``owner`` (None: nobody), and the ``tenants`` that see it, by name."""
+
+    owner: str | None
+    tenants: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

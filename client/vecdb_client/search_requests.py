@@ -49,6 +49,7 @@ def search_groups(
     groups: int,
     group_size: int,
     *,
+    tenant: str | None,
     with_payload: bool,
     with_vector: bool,
     with_relevance: bool,
@@ -62,6 +63,7 @@ def search_groups(
         group_by=arguments.to_text("group_by", group_by),
         groups=arguments.to_integer("groups", groups, limits.GROUPS),
         group_size=arguments.to_integer("group_size", group_size, limits.GROUP_SIZE),
+        tenant=None if tenant is None else arguments.to_name("tenant", tenant),
         **columns,
         **_how(collection, **options),
     )
@@ -128,11 +130,14 @@ def _how(
     }
 
 
-def facets(collection: str, field: str, filter: object, limit: int) -> Request:
+def facets(
+    collection: str, field: str, filter: object, limit: int, *, tenant: str | None
+) -> Request:
     message = pb.FacetsRequest(
         collection=arguments.to_text("name", collection),
         field=arguments.to_text("field", field),
         filter=filter_to_wire(filter),
         limit=arguments.to_integer("limit", limit, limits.FACETS),
+        tenant=None if tenant is None else arguments.to_name("tenant", tenant),
     )
     return make_request("Records", "Facets", message, pb.FacetsResponse)

@@ -203,7 +203,13 @@ class Records(rpc.RecordsServicer):
         )
         began = time.perf_counter()
         found = collection.search_groups(
-            query, request.group_by, groups, size, **options, timeout=call.timeout
+            query,
+            request.group_by,
+            groups,
+            size,
+            tenant=request.tenant if request.HasField("tenant") else None,
+            **options,
+            timeout=call.timeout,
         )
         call.notes["engine_ms"] = round((time.perf_counter() - began) * 1000, 3)
         return convert.groups_to_wire(found)
@@ -244,6 +250,7 @@ class Records(rpc.RecordsServicer):
             request.field,
             convert.optional_filter(request),
             request.limit or FACETS_LIMIT,
+            tenant=request.tenant if request.HasField("tenant") else None,
             timeout=call.timeout,
         )
         return convert.facets_to_wire(found)

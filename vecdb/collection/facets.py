@@ -21,7 +21,9 @@ from .field_values import FieldValues, Part, Scalar, check_field, shown_value
 from .fields import stored_value
 from .filtering import make_test
 from .payload import decode_payload
+from .sharing import check_caller
 from .store import Store, View
+from .visible import visible_origins
 
 _CHECK_RECORDS = 1_024
 
@@ -32,15 +34,19 @@ class FacetRequest:
 
     row: CollectionRow
     field: str
+    tenant: str | None
     node: Node | None
     limit: int
 
 
-def make_request(row: CollectionRow, field: object, filter: object, limit: object) -> FacetRequest:
+def make_request(
+    row: CollectionRow, field: object, tenant: object, filter: object, limit: object
+) -> FacetRequest:
     node = parse_filter(filter, row.schema.fields)
     return FacetRequest(
         row=row,
         field=check_field(field, row.schema.fields, "field"),
+        tenant=check_caller(tenant),
         node=None if node == EVERYTHING else node,
         limit=check_integer("limit", limit, limits.FACETS),
     )
@@ -51,17 +57,15 @@ def count_values(
 ) -> Facets | None:
     """The most frequent values; None: the name has been given to another collection meanwhile."""
     deadline.check("counting values")
-    with store.view(name, with_snapshot=store.has_snapshot(name)) as view:
+    # What a tenant sees is a set of slots, of which only a snapshot tells the values.
+    loaded = request.tenant is not None or store.has_snapshot(name)
+    with store.view(name, with_snapshot=loaded) as view:
         if view.row.number != request.row.number:
             return None
         if view.snapshot is None:
             counts = _count_payloads(view, request, deadline)
         else:
-            origins = None
-            if request.node is not None:
-                origins = store.filters.matching_slots(
-                    view.transaction, view.row, view.state, request.node, deadline, view.snapshot
-                )
+            origins = visible_origins(store, view, request.tenant, request.node, deadline)
             values = FieldValues(
                 filters=store.filters, view=view, field=request.field, deadline=deadline
             )

@@ -23,7 +23,7 @@ from .column_masks import match_columns
 from .fields import stored_value
 from .filtering import FilterCache
 from .masks import slots_in
-from .segment import Sealed
+from .sealed import Sealed
 from .snapshot import Snapshot
 from .store import View
 

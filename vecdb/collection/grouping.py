@@ -28,9 +28,10 @@ from .diversity import Shape
 from .facets import count_parts
 from .field_values import FieldValues, Scalar, check_field, shown_value
 from .scanning import DEFAULT, Lookup
-from .search import Request, answers, make_request, matching_origins, run
+from .search import Request, answers, make_request, run
 from .snapshot import Snapshot
 from .store import Store, View
+from .visible import visible_origins
 
 _FIRST = 100  # matches of the first search at least
 _SPARE = 4  # times as many as the groups need
@@ -79,7 +80,7 @@ def search_groups(
     with store.view(name, with_snapshot=True) as view:
         if view.row.number != search.row.number:
             return None
-        origins = matching_origins(store, view, search, deadline)
+        origins = visible_origins(store, view, search.tenant, search.node, deadline)
         if origins is None:
             raise AssertionError("a search by groups has a filter")
         background = None

@@ -18,8 +18,10 @@ from ..index.scan_codes import KEPT_MAX, Scan
 from ..index.shortlist import SIGMAS, Shortlist, rows_kept, shortlist, sigmas_at
 from .graph_search import GRAPH_SHARE, has_graph, search_graph
 from .residence import Tally
-from .segment import Sealed
+from .sealed import Sealed
+from .slot_sets import SlotSet
 from .snapshot import Snapshot
+from .tree_search import search_tree
 
 if TYPE_CHECKING:
     from .store import Store
@@ -92,8 +94,8 @@ class Lookup:
         return self.snapshot.live if self.origins is None else len(self.origins)
 
     @cached_property
-    def chosen(self) -> list[tuple[Sealed, int, NDArray[np.uint8] | None]]:
-        """The segments that hold records that match: with first place and mask."""
+    def chosen(self) -> list[tuple[Sealed, int, SlotSet | None]]:
+        """The segments that hold records that match: with first place, and where."""
         return self.snapshot.chosen(self.origins)
 
     @cached_property
@@ -117,6 +119,10 @@ class Lookup:
         """The ``k`` best by a walk; by the codes of all where it finds fewer than match."""
         found = search_graph(self, effort.factor, effort.walk_sigmas)
         return self.scan(effort) if found is None else found
+
+    def tree(self, effort: Effort) -> list[Nearest]:
+        """The ``k`` best by a walk of the trees; min(k, matching) of them."""
+        return search_tree(self, effort)
 
     def exact(self, queries: NDArray[np.float32]) -> list[Nearest]:
         """The ``k`` best of all matching vectors."""

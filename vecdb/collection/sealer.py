@@ -29,7 +29,7 @@ from .plans import (
     plan_seal,
 )
 from .sealing import Outdated, Swap
-from .segment import Sealed
+from .sealed import Sealed
 from .tail import row_bytes
 
 if TYPE_CHECKING:

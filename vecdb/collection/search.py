@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import limits
 from ..deadline import Deadline
 from ..errors import InvalidArgument, LimitExceeded
-from ..filters import EVERYTHING, Node, parse_filter
+from ..filters import Node, parse_filter
 from ..index.flat import Nearest
 from ..quantize.score import Background, relevance, surprise_bits
 from ..results import Explanation, Matches
@@ -27,13 +27,17 @@ from .arguments import check_flag, check_number
 from .diversity import Shape, make_shape
 from .levels import add_sizes, choose_level
 from .scanning import BOUND, BY_BOUND, DEFAULT, Effort, Lookup
+from .sharing import check_caller
 from .snapshot import Snapshot
 from .store import Store, View
 from .vectors import as_matrix, check_finite, check_not_zero, to_dtype
+from .visible import visible_origins
 
-MODES = ("auto", "exact", "scan", "graph")
-"""``exact`` scores every matching vector, ``scan`` reads every code, ``graph`` walks from neighbour
-to neighbour; ``auto`` chooses by count."""
+MODES = ("auto", "exact", "scan", "tree", "graph")
+"""``exact`` scores every matching vector, ``scan`` reads every code, ``tree`` those of the nodes of
+trees that are nearest, ``graph`` walks from neighbour to neighbour; ``auto`` chooses."""
+WALKS = ("tree", "graph")
+"""Modes that do not look at every code."""
 ESTIMATORS = ("rabitq", "hamming")
 FLAGS = ("with_payload", "with_vector", "with_relevance", "with_surprise")
 """What a match may have beside id, score and distance."""
@@ -46,12 +50,14 @@ class Request:
     """A checked search.
 
     - ``row``: the collection that it was checked for
+    - ``tenant``: who searches; None: one who sees all
     - ``queries``: float32[q, dim], finite, not zero under cosine
     """
 
     row: CollectionRow
     queries: NDArray[np.float32]
     shape: Shape
+    tenant: str | None
     node: Node | None
     mode: str
     effort: Effort
@@ -67,6 +73,7 @@ def make_request(
     vectors: ArrayLike,
     k: object,
     *,
+    tenant: object,
     filter: object,
     mode: object,
     effort: object,
@@ -96,6 +103,7 @@ def make_request(
         row=row,
         queries=_as_queries(schema, queries, "vector" if single else "vectors[{}]"),
         shape=make_shape(k, offset, diversity),
+        tenant=check_caller(tenant),
         node=parse_filter(filter, schema.fields),
         mode=checked_mode,
         effort=_check_effort(checked_mode, effort, estimator),
@@ -117,7 +125,7 @@ def search(store: Store, name: str, request: Request, deadline: Deadline) -> lis
     with store.view(name, with_snapshot=True) as view:
         if view.row.number != request.row.number:
             return None
-        origins = matching_origins(store, view, request, deadline)
+        origins = visible_origins(store, view, request.tenant, request.node, deadline)
         background = None
         if request.with_surprise:
             background = store.backgrounds.get(view.transaction, view.row, view.state)
@@ -136,7 +144,7 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
     with store.view(name, with_snapshot=True) as view:
         if view.row.number != request.row.number:
             return None
-        origins = matching_origins(store, view, request, deadline)
+        origins = visible_origins(store, view, request.tenant, request.node, deadline)
         lookup = _lookup(store, view, request, origins, deadline)
         path, found = run(lookup, request)
         (matches,) = answers(view, request, found, None)
@@ -155,17 +163,6 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
         io_engine=store.io_engine,
         seconds=time.perf_counter() - began,
         **lookup.tally.values(),
-    )
-
-
-def matching_origins(
-    store: Store, view: View, request: Request, deadline: Deadline
-) -> NDArray[np.int64] | None:
-    """Origins of the records that match the filter; None: all do."""
-    if request.node is None or request.node == EVERYTHING:
-        return None
-    return store.filters.matching_slots(
-        view.transaction, view.row, view.state, request.node, deadline, view.snapshot
     )
 
 
@@ -195,6 +192,8 @@ def run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
             found = lookup.exact(request.queries)
         elif path == "graph":
             found = lookup.graph(request.effort)
+        elif path == "tree":
+            found = lookup.tree(request.effort)
         else:
             found = lookup.scan(request.effort)
         return path, request.shape.take(found, lookup)
@@ -269,9 +268,9 @@ def _check_effort(mode: str, effort: object, estimator: object) -> Effort:
             field=name,
             hint="Leave it out, or use mode='scan'",
         )
-    if hamming and mode == "graph":
+    if hamming and mode in WALKS:
         raise InvalidArgument(
-            "estimator='hamming' means nothing to mode='graph', which compares estimates",
+            f"estimator='hamming' means nothing to mode='{mode}', which compares estimates",
             field="estimator",
             hint="Leave it out, or use mode='scan'",
         )
@@ -284,9 +283,9 @@ def _check_effort(mode: str, effort: object, estimator: object) -> Effort:
                 field="estimator",
                 hint="Use the default estimator, or a number as effort",
             )
-        if mode == "graph":
+        if mode in WALKS:
             raise InvalidArgument(
-                "effort='bound' means nothing to mode='graph', which does not look at every code",
+                f"effort='bound' means nothing to mode='{mode}', which does not look at every code",
                 field="effort",
                 hint="Use mode='scan', or a number as effort",
             )

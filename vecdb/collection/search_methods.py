@@ -21,6 +21,7 @@ class SearchMethods(Handle):
         vector: ArrayLike,
         k: int = 10,
         *,
+        tenant: str | None = None,
         offset: int = 0,
         diversity: float | None = None,
         filter: Filter = None,
@@ -37,6 +38,7 @@ class SearchMethods(Handle):
         """The ``k`` best matches of one vector [dim], best first: min(k, matching records) of them,
         fewer only by ``min_score``. The same request gives the same answer, to the bit.
 
+        ``tenant``: whose records to search, those that were granted to it; None: all records.
         ``mode``: "exact" compares every matching vector, "scan" the codes of all and then the
         vectors of those that may be among the best; "auto" is exact where few match.
         ``effort``: a factor of the rows that the codes keep (8 is high); None: 1, and then 4 where
@@ -51,6 +53,7 @@ class SearchMethods(Handle):
             vector,
             k,
             single=True,
+            tenant=tenant,
             offset=offset,
             diversity=diversity,
             filter=filter,
@@ -70,6 +73,7 @@ class SearchMethods(Handle):
         vectors: ArrayLike,
         k: int = 10,
         *,
+        tenant: str | None = None,
         offset: int = 0,
         diversity: float | None = None,
         filter: Filter = None,
@@ -88,6 +92,7 @@ class SearchMethods(Handle):
             vectors,
             k,
             single=False,
+            tenant=tenant,
             offset=offset,
             diversity=diversity,
             filter=filter,
@@ -109,6 +114,7 @@ class SearchMethods(Handle):
         groups: int = 10,
         group_size: int = 1,
         *,
+        tenant: str | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -128,7 +134,12 @@ class SearchMethods(Handle):
         """
         deadline = Deadline.after(timeout)
         options: dict[str, Any] = {"filter": filter, "mode": mode, "effort": effort}
-        options |= {"estimator": estimator, "min_score": min_score, "with_payload": with_payload}
+        options |= {
+            "tenant": tenant,
+            "estimator": estimator,
+            "min_score": min_score,
+            "with_payload": with_payload,
+        }
         options |= {"with_vector": with_vector, "with_relevance": with_relevance}
         options |= {"with_surprise": with_surprise}
         while True:
@@ -143,6 +154,7 @@ class SearchMethods(Handle):
         vector: ArrayLike,
         k: int = 10,
         *,
+        tenant: str | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -154,7 +166,7 @@ class SearchMethods(Handle):
         deadline = Deadline.after(timeout)
         options: dict[str, Any] = dict.fromkeys(FLAGS, False)
         options |= {"filter": filter, "mode": mode, "effort": effort, "estimator": estimator}
-        options |= {"min_score": min_score, "single": True}
+        options |= {"min_score": min_score, "single": True, "tenant": tenant}
         while True:
             request = make_request(self._store.row(self.name), vector, k, **options)
             found = explain(self._store, self.name, request, deadline)

@@ -600,7 +600,7 @@ class SearchResponse(_message.Message):
     def __init__(self, matches: _Optional[_Union[Matches, _Mapping]] = ...) -> None: ...
 
 class SearchGroupsRequest(_message.Message):
-    __slots__ = ("collection", "query", "group_by", "groups", "group_size", "filter", "mode", "min_score", "effort", "effort_bound", "estimator", "without_payload", "with_vector", "with_relevance", "with_surprise")
+    __slots__ = ("collection", "query", "group_by", "groups", "group_size", "filter", "mode", "min_score", "effort", "effort_bound", "estimator", "without_payload", "with_vector", "with_relevance", "with_surprise", "tenant")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
     GROUP_BY_FIELD_NUMBER: _ClassVar[int]
@@ -616,6 +616,7 @@ class SearchGroupsRequest(_message.Message):
     WITH_VECTOR_FIELD_NUMBER: _ClassVar[int]
     WITH_RELEVANCE_FIELD_NUMBER: _ClassVar[int]
     WITH_SURPRISE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     query: Vectors
     group_by: str
@@ -631,7 +632,8 @@ class SearchGroupsRequest(_message.Message):
     with_vector: bool
     with_relevance: bool
     with_surprise: bool
-    def __init__(self, collection: _Optional[str] = ..., query: _Optional[_Union[Vectors, _Mapping]] = ..., group_by: _Optional[str] = ..., groups: _Optional[int] = ..., group_size: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., without_payload: bool = ..., with_vector: bool = ..., with_relevance: bool = ..., with_surprise: bool = ...) -> None: ...
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., query: _Optional[_Union[Vectors, _Mapping]] = ..., group_by: _Optional[str] = ..., groups: _Optional[int] = ..., group_size: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., without_payload: bool = ..., with_vector: bool = ..., with_relevance: bool = ..., with_surprise: bool = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class SearchGroupsResponse(_message.Message):
     __slots__ = ("values", "matches")
@@ -754,16 +756,18 @@ class CountResponse(_message.Message):
     def __init__(self, count: _Optional[int] = ...) -> None: ...
 
 class FacetsRequest(_message.Message):
-    __slots__ = ("collection", "field", "filter", "limit")
+    __slots__ = ("collection", "field", "filter", "limit", "tenant")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     FIELD_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     field: str
     filter: Filter
     limit: int
-    def __init__(self, collection: _Optional[str] = ..., field: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., limit: _Optional[int] = ...) -> None: ...
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., field: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., limit: _Optional[int] = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class FacetsResponse(_message.Message):
     __slots__ = ("values", "counts", "others")
