@@ -42,12 +42,14 @@ SYNCHRONOUS = {
     "async_collection.py": "collection.py",
     "async_handle.py": "handle.py",
     "async_tenant_methods.py": "tenant_methods.py",
+    "async_grouping.py": "grouping.py",
 }
 NAMES = {
     "AsyncCaller": "Caller",
     "AsyncClient": "Client",
     "AsyncCollection": "Collection",
     "AsyncHandle": "Handle",
+    "AsyncGrouping": "Grouping",
     "AsyncStream": "Stream",
     "AsyncTenantMethods": "TenantMethods",
     "AsyncTransport": "Transport",
@@ -59,6 +61,7 @@ NAMES = {
     "async_collection": "collection",
     "async_handle": "handle",
     "async_tenant_methods": "tenant_methods",
+    "async_grouping": "grouping",
 }
 DROPPED = ("async", "await")
 SENTENCES = {
@@ -68,6 +71,7 @@ SENTENCES = {
     ),
     "over the network, for asyncio.": "over the network.",
     "behind a server, for asyncio.": "behind a server.",
+    "behind a server have in common, for asyncio.": "behind a server have in common.",
 }
 
 

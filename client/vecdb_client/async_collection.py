@@ -8,6 +8,7 @@ from typing import Any, Literal
 from numpy.typing import ArrayLike
 
 from . import columns, limits, requests, responses, search_requests, sources, write_requests
+from .async_grouping import AsyncGrouping, Filter
 from .async_tenant_methods import AsyncTenantMethods
 from .columns import Payload
 from .progress import ProgressLike, open_progress
@@ -25,11 +26,8 @@ from .settings import Default, Timeout, check_timeout
 from .sharing import TenantsLike, check_tenants, parse_sharing
 from .uploads import Upload
 
-Filter = object
-"""An expression of ``F``, the dict form, anything with ``to_dict()``, or None."""
 
-
-class AsyncCollection(AsyncTenantMethods):
+class AsyncCollection(AsyncGrouping, AsyncTenantMethods):
     """A handle of one collection; cheap, and as long-lived as its client.
 
     ``timeout`` of every method: seconds, retries included; left out, the client's.
@@ -260,6 +258,8 @@ class AsyncCollection(AsyncTenantMethods):
         k: int = 10,
         *,
         tenant: str | None = None,
+        offset: int = 0,
+        diversity: float | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -281,6 +281,9 @@ class AsyncCollection(AsyncTenantMethods):
         ``effort``: how many vectors a scan scores or how wide a walk is, as a factor (default 1, at
         most 64); or "bound": a scan scores as many as the codes' error bound asks for.
         ``estimator``: what codes are compared by: "rabitq", or "hamming" (the signs alone).
+        ``offset``: leave out the first ones: with k, a page of one search for offset + k.
+        ``diversity``: from 0.0 to 1.0: among the 4 * k best, matches unlike each other are chosen
+        (maximal marginal relevance), given in the order of choice.
         ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
         """
         request = search_requests.search(
@@ -288,6 +291,8 @@ class AsyncCollection(AsyncTenantMethods):
             columns.to_query(vector),
             k,
             tenant=tenant,
+            offset=offset,
+            diversity=diversity,
             filter=filter,
             mode=mode,
             effort=effort,
@@ -307,6 +312,8 @@ class AsyncCollection(AsyncTenantMethods):
         k: int = 10,
         *,
         tenant: str | None = None,
+        offset: int = 0,
+        diversity: float | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -324,6 +331,8 @@ class AsyncCollection(AsyncTenantMethods):
             columns.to_matrix(vectors),
             k,
             tenant=tenant,
+            offset=offset,
+            diversity=diversity,
             filter=filter,
             mode=mode,
             effort=effort,

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from . import columns, limits, requests, responses, search_requests, sources, write_requests
 from .columns import Payload
+from .grouping import Filter, Grouping
 from .progress import ProgressLike, open_progress
 from .requests import IdsLike
 from .results import (
@@ -26,11 +27,8 @@ from .sharing import TenantsLike, check_tenants, parse_sharing
 from .tenant_methods import TenantMethods
 from .uploads import Upload
 
-Filter = object
-"""An expression of ``F``, the dict form, anything with ``to_dict()``, or None."""
 
-
-class Collection(TenantMethods):
+class Collection(Grouping, TenantMethods):
     """A handle of one collection; cheap, and as long-lived as its client.
 
     ``timeout`` of every method: seconds, retries included; left out, the client's.
@@ -259,6 +257,8 @@ class Collection(TenantMethods):
         k: int = 10,
         *,
         tenant: str | None = None,
+        offset: int = 0,
+        diversity: float | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -280,6 +280,9 @@ class Collection(TenantMethods):
         ``effort``: how many vectors a scan scores or how wide a walk is, as a factor (default 1, at
         most 64); or "bound": a scan scores as many as the codes' error bound asks for.
         ``estimator``: what codes are compared by: "rabitq", or "hamming" (the signs alone).
+        ``offset``: leave out the first ones: with k, a page of one search for offset + k.
+        ``diversity``: from 0.0 to 1.0: among the 4 * k best, matches unlike each other are chosen
+        (maximal marginal relevance), given in the order of choice.
         ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
         """
         request = search_requests.search(
@@ -287,6 +290,8 @@ class Collection(TenantMethods):
             columns.to_query(vector),
             k,
             tenant=tenant,
+            offset=offset,
+            diversity=diversity,
             filter=filter,
             mode=mode,
             effort=effort,
@@ -306,6 +311,8 @@ class Collection(TenantMethods):
         k: int = 10,
         *,
         tenant: str | None = None,
+        offset: int = 0,
+        diversity: float | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -323,6 +330,8 @@ class Collection(TenantMethods):
             columns.to_matrix(vectors),
             k,
             tenant=tenant,
+            offset=offset,
+            diversity=diversity,
             filter=filter,
             mode=mode,
             effort=effort,

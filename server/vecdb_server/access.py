@@ -74,9 +74,11 @@ RULES: Final[Mapping[str, Rule]] = {
         "Records/SetPayload": Rule(right="write", names=("collection",), tenant=FILLED),
         "Records/Delete": Rule(right="write", names=("collection",), tenant=FILLED),
         "Records/Search": Rule(right="read", names=("collection",), tenant=FILLED),
+        "Records/SearchGroups": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Explain": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Get": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Count": Rule(right="read", names=("collection",), tenant=FILLED),
+        "Records/Facets": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Scroll": Rule(right="read", names=("collection",), tenant=FILLED),
     }.items()
 }

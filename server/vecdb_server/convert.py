@@ -13,6 +13,8 @@ from vecdb.errors import InvalidArgument
 from vecdb.results import (
     CollectionInfo,
     Explanation,
+    Facets,
+    Groups,
     Ids,
     Matches,
     Records,
@@ -81,6 +83,13 @@ def budget_from_wire(message: pb.SetMemoryBudgetRequest) -> int | None:
 
 def search_from_wire(message: pb.SearchRequest) -> dict[str, Any]:
     """Keyword arguments of ``search``; what the message leaves out has the engine's default."""
+    diverse = {"diversity": message.diversity} if message.HasField("diversity") else {}
+    paged = {"offset": message.offset} if message.offset else {}
+    return {**groups_from_wire(message), **paged, **diverse}
+
+
+def groups_from_wire(message: pb.SearchRequest | pb.SearchGroupsRequest) -> dict[str, Any]:
+    """What ``search`` and ``search_groups`` both take; the rest as there."""
     asked = ("with_relevance", "with_surprise")
     return {
         **explain_from_wire(message),
@@ -90,7 +99,9 @@ def search_from_wire(message: pb.SearchRequest) -> dict[str, Any]:
     }
 
 
-def explain_from_wire(message: pb.SearchRequest | pb.ExplainRequest) -> dict[str, Any]:
+def explain_from_wire(
+    message: pb.SearchRequest | pb.SearchGroupsRequest | pb.ExplainRequest,
+) -> dict[str, Any]:
     """Keyword arguments of ``explain``, which ``search`` has too; the rest as there."""
     options: dict[str, Any] = {
         "tenant": tenant_from_wire(message),
@@ -231,6 +242,20 @@ def explanation_to_wire(explanation: Explanation) -> pb.Explanation:
         mode=codec.MODE.to_wire(explanation.mode),
         io_engine=explanation.io_engine or "",
         **{name: getattr(explanation, name) for name in _FIGURES},
+    )
+
+
+def groups_to_wire(groups: Groups) -> pb.SearchGroupsResponse:
+    return pb.SearchGroupsResponse(
+        values=map(codec.value_to_wire, groups.values), matches=matches_to_wire(groups.matches)
+    )
+
+
+def facets_to_wire(facets: Facets) -> pb.FacetsResponse:
+    return pb.FacetsResponse(
+        values=map(codec.value_to_wire, facets.values),
+        counts=facets.counts.tolist(),
+        others=facets.others,
     )
 
 

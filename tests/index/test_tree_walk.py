@@ -74,12 +74,6 @@ def estimates_of(run, query):
     scan_estimates(
         *(run.codes, run.factors, np.packbits(np.ones(run.count, np.uint8), bitorder="little")),
         *(0, run.blocks),
-            run.codes,
-            run.factors,
-            np.packbits(np.ones(run.count, np.uint8), bitorder="little"),
-            0,
-            run.blocks,
-        ),
         *(planes.planes4, planes.delta4, planes.constant, quantizer.padded),
         *(values, slots, sizes),
     )

@@ -38,6 +38,7 @@ READ = {
     *("Collections/Describe", "Collections/List", "Collections/Stats", "Database/Stats"),
     *("Tenants/List", "Tenants/Describe", "Tenants/WhoSees"),
     *("Records/Search", "Records/Explain", "Records/Get", "Records/Count", "Records/Scroll"),
+    *("Records/Facets", "Records/SearchGroups"),
 }
 WRITE = {
     *("Records/Upsert", "Records/Upload", "Records/SetPayload", "Records/Delete"),

@@ -237,9 +237,13 @@ def test_search_has_all_that_was_asked_for():
         with_vector=True,
         with_relevance=True,
         with_surprise=True,
+        offset=7,
+        diversity=0.0,
     )
     assert convert.search_from_wire(request) == {
         "tenant": None,
+        "offset": 7,
+        "diversity": 0.0,
         "filter": None,
         "mode": "scan",
         "effort": 0.0,

@@ -117,7 +117,11 @@ def test_request_that_names_another_tenant_is_denied(mine, refused, everything, 
     for other in ("other", "", "nobody"):
         request = requests_of(other)[method]
         call = getattr(mine, method)
-        failure = refused(lambda: list(call(request)) if method == "Upload" else call(request))
+        failure = refused(
+            lambda call=call, request=request, method=method: (
+                list(call(request)) if method == "Upload" else call(request)
+            )
+        )
         assert (failure.code, failure.detail.reason) == (DENIED, "OTHER_TENANT")
         assert "other" not in failure.text.replace("another", "")
     assert everything() == before

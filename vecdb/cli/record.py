@@ -21,6 +21,7 @@ from .text import plural
 
 COLUMNS = (Column("id"), Column("payload", kind="json"))
 VECTOR_COLUMNS = (Column("id"), Column("payload", kind="json"), Column("vector", kind="json"))
+FACET_COLUMNS = (Column("value", kind="json"), Column("count", kind="count"))
 PAGE = 1_000
 IDS_SHOWN = 10
 
@@ -74,6 +75,36 @@ def count(
     with target.reading() as database:
         found = database.collection(collection).count(condition, tenant=tenant)
     console.value("count", found)
+
+
+@record.command(cls=Command)
+@click.argument("collection")
+@click.argument("field")
+@options.filter_option
+@click.option(
+    "--limit",
+    type=click.IntRange(1, limits.FACETS),
+    default=10,
+    show_default=True,
+    help="Values to show at most.",
+)
+@with_target
+@with_console
+def facets(
+    collection: str,
+    field: str,
+    condition: dict[str, Any] | None,
+    limit: int,
+    target: Target,
+    console: Console,
+) -> None:
+    """Count records by the values of a declared FIELD, most frequent first; exact."""
+    with target.reading() as database:
+        found = database.collection(collection).facets(field, condition, limit)
+    rows = [{"value": one.value, "count": one.count} for one in found]
+    console.rows(rows, FACET_COLUMNS, empty="no record has a value of it")
+    if found.others:
+        console.note(f"there are {plural(found.others, 'other value')}: --limit shows more")
 
 
 @record.command(cls=Command)

@@ -670,7 +670,7 @@ class DeleteRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("collection", "queries", "k", "filter", "mode", "min_score", "without_payload", "with_vector", "effort", "effort_bound", "estimator", "with_relevance", "with_surprise", "tenant")
+    __slots__ = ("collection", "queries", "k", "filter", "mode", "min_score", "without_payload", "with_vector", "effort", "effort_bound", "estimator", "with_relevance", "with_surprise", "tenant", "offset", "diversity")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -685,6 +685,8 @@ class SearchRequest(_message.Message):
     WITH_RELEVANCE_FIELD_NUMBER: _ClassVar[int]
     WITH_SURPRISE_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_FIELD_NUMBER: _ClassVar[int]
     collection: str
     queries: Vectors
     k: int
@@ -699,7 +701,9 @@ class SearchRequest(_message.Message):
     with_relevance: bool
     with_surprise: bool
     tenant: str
-    def __init__(self, collection: _Optional[str] = ..., queries: _Optional[_Union[Vectors, _Mapping]] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., without_payload: bool = ..., with_vector: bool = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., with_relevance: bool = ..., with_surprise: bool = ..., tenant: _Optional[str] = ...) -> None: ...
+    offset: int
+    diversity: float
+    def __init__(self, collection: _Optional[str] = ..., queries: _Optional[_Union[Vectors, _Mapping]] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., without_payload: bool = ..., with_vector: bool = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., with_relevance: bool = ..., with_surprise: bool = ..., tenant: _Optional[str] = ..., offset: _Optional[int] = ..., diversity: _Optional[float] = ...) -> None: ...
 
 class Matches(_message.Message):
     __slots__ = ("counts", "ids", "scores", "distances", "payloads", "vectors", "relevance", "surprise_bits")
@@ -726,6 +730,50 @@ class SearchResponse(_message.Message):
     MATCHES_FIELD_NUMBER: _ClassVar[int]
     matches: Matches
     def __init__(self, matches: _Optional[_Union[Matches, _Mapping]] = ...) -> None: ...
+
+class SearchGroupsRequest(_message.Message):
+    __slots__ = ("collection", "query", "group_by", "groups", "group_size", "filter", "mode", "min_score", "effort", "effort_bound", "estimator", "without_payload", "with_vector", "with_relevance", "with_surprise", "tenant")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    GROUP_BY_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    GROUP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    EFFORT_FIELD_NUMBER: _ClassVar[int]
+    EFFORT_BOUND_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    WITH_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    WITH_RELEVANCE_FIELD_NUMBER: _ClassVar[int]
+    WITH_SURPRISE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    query: Vectors
+    group_by: str
+    groups: int
+    group_size: int
+    filter: Filter
+    mode: Mode
+    min_score: float
+    effort: float
+    effort_bound: bool
+    estimator: Estimator
+    without_payload: bool
+    with_vector: bool
+    with_relevance: bool
+    with_surprise: bool
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., query: _Optional[_Union[Vectors, _Mapping]] = ..., group_by: _Optional[str] = ..., groups: _Optional[int] = ..., group_size: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., without_payload: bool = ..., with_vector: bool = ..., with_relevance: bool = ..., with_surprise: bool = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class SearchGroupsResponse(_message.Message):
+    __slots__ = ("values", "matches")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    MATCHES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[Value]
+    matches: Matches
+    def __init__(self, values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ..., matches: _Optional[_Union[Matches, _Mapping]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
     __slots__ = ("collection", "query", "k", "filter", "mode", "min_score", "effort", "effort_bound", "estimator", "tenant")
@@ -855,6 +903,30 @@ class CountResponse(_message.Message):
     COUNT_FIELD_NUMBER: _ClassVar[int]
     count: int
     def __init__(self, count: _Optional[int] = ...) -> None: ...
+
+class FacetsRequest(_message.Message):
+    __slots__ = ("collection", "field", "filter", "limit", "tenant")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    field: str
+    filter: Filter
+    limit: int
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., field: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., limit: _Optional[int] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class FacetsResponse(_message.Message):
+    __slots__ = ("values", "counts", "others")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[Value]
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    others: int
+    def __init__(self, values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ..., counts: _Optional[_Iterable[int]] = ..., others: _Optional[int] = ...) -> None: ...
 
 class ScrollRequest(_message.Message):
     __slots__ = ("collection", "filter", "after", "limit", "without_payload", "with_vector", "tenant")

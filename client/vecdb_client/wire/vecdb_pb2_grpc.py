@@ -959,6 +959,11 @@ class RecordsStub(object):
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchRequest.SerializeToString,
                 response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchResponse.FromString,
                 )
+        self.SearchGroups = channel.unary_unary(
+                '/vecdb.v1.Records/SearchGroups',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsResponse.FromString,
+                )
         self.Explain = channel.unary_unary(
                 '/vecdb.v1.Records/Explain',
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.ExplainRequest.SerializeToString,
@@ -973,6 +978,11 @@ class RecordsStub(object):
                 '/vecdb.v1.Records/Count',
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CountRequest.SerializeToString,
                 response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CountResponse.FromString,
+                )
+        self.Facets = channel.unary_unary(
+                '/vecdb.v1.Records/Facets',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.FacetsRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.FacetsResponse.FromString,
                 )
         self.Scroll = channel.unary_unary(
                 '/vecdb.v1.Records/Scroll',
@@ -1025,6 +1035,13 @@ class RecordsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchGroups(self, request, context):
+        """The best matches of one query for each value of a field: groups, the best first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Explain(self, request, context):
         """Searches for one query, and tells how: the path taken, what was read, scanned and scored.
         """
@@ -1041,6 +1058,13 @@ class RecordsServicer(object):
 
     def Count(self, request, context):
         """How many records there are, or match a filter. Exact.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Facets(self, request, context):
+        """How many records have each value of a field. Exact.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1081,6 +1105,11 @@ def add_RecordsServicer_to_server(servicer, server):
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchRequest.FromString,
                     response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchResponse.SerializeToString,
             ),
+            'SearchGroups': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchGroups,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsResponse.SerializeToString,
+            ),
             'Explain': grpc.unary_unary_rpc_method_handler(
                     servicer.Explain,
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.ExplainRequest.FromString,
@@ -1095,6 +1124,11 @@ def add_RecordsServicer_to_server(servicer, server):
                     servicer.Count,
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CountRequest.FromString,
                     response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CountResponse.SerializeToString,
+            ),
+            'Facets': grpc.unary_unary_rpc_method_handler(
+                    servicer.Facets,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.FacetsRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.FacetsResponse.SerializeToString,
             ),
             'Scroll': grpc.unary_unary_rpc_method_handler(
                     servicer.Scroll,
@@ -1202,6 +1236,23 @@ class Records(object):
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
     @staticmethod
+    def SearchGroups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Records/SearchGroups',
+            vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
     def Explain(request,
             target,
             options=(),
@@ -1249,6 +1300,23 @@ class Records(object):
         return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Records/Count',
             vecdb__client_dot_wire_dot_vecdb__pb2.CountRequest.SerializeToString,
             vecdb__client_dot_wire_dot_vecdb__pb2.CountResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Facets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Records/Facets',
+            vecdb__client_dot_wire_dot_vecdb__pb2.FacetsRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.FacetsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
