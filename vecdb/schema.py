@@ -18,7 +18,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     "float16": np.dtype("<f2"),
     "uint8": np.dtype("u1"),
 }
-FIELD_TYPES = ("keyword", "bool", "int", "float", "datetime")
+FIELD_TYPES = ("keyword", "bool", "int", "float", "datetime", "uuid", "geo", "text")
 """A payload value of a declared field is of this type, or a list of such values, or null."""
 RESERVED_FIELDS = ("and", "or", "not")
 """Words of the filter's dict form, so no field is called so."""

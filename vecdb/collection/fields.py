@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..filters.text import words_of
 from ..filters.values import to_comparable
 from ..storage.catalogue import CollectionRow
 from ..storage.columns import MISSING
@@ -15,7 +17,10 @@ _PART_RECORDS = 16_384
 
 
 def read_fields(transaction: Transaction, row: CollectionRow, ids: Ids) -> list[list[Any]]:
-    """Of each declared field, by name, the values of the records of ``ids``."""
+    """Of each declared field, by name, the values of the records of ``ids``.
+
+    Texts are whole, for all of their words would take many times the memory; see ``for_column``.
+    """
     fields = sorted(row.schema.fields.items())
     values: list[list[Any]] = [[] for _ in fields]
     for start in range(0, len(ids), _PART_RECORDS):
@@ -28,8 +33,21 @@ def read_fields(transaction: Transaction, row: CollectionRow, ids: Ids) -> list[
     return values
 
 
+def for_column(kind: str, values: Iterable[Any]) -> Iterator[Any]:
+    """What ``read_fields`` gave of one field, as a column takes it."""
+    if kind != "text":
+        return iter(values)
+    return map(_words, values)
+
+
+def _words(value: Any) -> Any:
+    if value is None or value is MISSING:
+        return value
+    return tuple(map(words_of, value)) if isinstance(value, list) else words_of(value)
+
+
 def _stored(value: Any, kind: str) -> Any:
-    convert = to_comparable(kind)
+    convert = None if kind == "text" else to_comparable(kind)
     if convert is None or value is None or value is MISSING:
         return value
     return [convert(one) for one in value] if isinstance(value, list) else convert(value)

@@ -28,6 +28,9 @@ class FieldType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INT: _ClassVar[FieldType]
     FLOAT: _ClassVar[FieldType]
     DATETIME: _ClassVar[FieldType]
+    UUID: _ClassVar[FieldType]
+    GEO: _ClassVar[FieldType]
+    TEXT: _ClassVar[FieldType]
 
 class Operator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -44,6 +47,11 @@ class Operator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXISTS: _ClassVar[Operator]
     NULL: _ClassVar[Operator]
     ALL: _ClassVar[Operator]
+    WITHIN: _ClassVar[Operator]
+    BOX: _ClassVar[Operator]
+    MATCH: _ClassVar[Operator]
+    MATCH_ANY: _ClassVar[Operator]
+    PHRASE: _ClassVar[Operator]
 
 class IdKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -78,6 +86,9 @@ BOOL: FieldType
 INT: FieldType
 FLOAT: FieldType
 DATETIME: FieldType
+UUID: FieldType
+GEO: FieldType
+TEXT: FieldType
 OPERATOR_UNSPECIFIED: Operator
 EQ: Operator
 NE: Operator
@@ -91,6 +102,11 @@ PREFIX: Operator
 EXISTS: Operator
 NULL: Operator
 ALL: Operator
+WITHIN: Operator
+BOX: Operator
+MATCH: Operator
+MATCH_ANY: Operator
+PHRASE: Operator
 ID_KIND_UNSPECIFIED: IdKind
 INTS: IdKind
 STRINGS: IdKind
