@@ -10,6 +10,7 @@ where a compaction has removed files meanwhile.
    or in one slot of one segment, under its own id, and no other row or slot is live; each payload
    belongs to a record and is what the schema allows, and what columns say of it, unless it has a
    patch; the counters are right.
+5. Tenants see what the records say: sets and counters follow from who has each record.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from .check_access import access_faults
 from .check_columns import patch_faults
 from .check_segments import SegmentCheck, Vanished
 from .collection.payload import encode_payload
@@ -185,6 +187,7 @@ class _Checker:
         try:
             yield from self._record_faults(transaction, row, state)
             yield from self._payload_faults(transaction, row)
+            yield from access_faults(transaction, row, self._count)
         except VecDBError as error:
             yield error.message
 

@@ -14,6 +14,7 @@ from . import writes
 from .batch import digest
 from .filtering import make_test, scan_matching
 from .group import Group
+from .sharing import caller_text
 from .store import Store, View
 
 
@@ -24,12 +25,18 @@ def delete_matching(
     filter: object,
     key: bytes | None,
     deadline: Deadline,
+    tenant: str | None = None,
 ) -> Callable[[Group], WriteResult]:
-    """The write that deletes the records that match ``filter``; ``key``: its idempotency key."""
+    """The write that deletes the records that match ``filter``; ``key``: its idempotency key.
+
+    As a tenant: of those that it owns.
+    """
     node = parse_filter(filter, row.schema.fields)
     test = make_test(node, row)
     text = repr(node).encode()
-    write = writes.make_write(row, deadline, key, lambda: digest(b"delete where", text))
+    write = writes.make_write(
+        row, deadline, key, lambda: digest(b"delete where", text), caller_text(tenant)
+    )
     seen, found = -1, []
     with store.view(name, with_snapshot=store.has_snapshot(name)) as view:
         if view.row.number == row.number:  # the name may have been given to another meanwhile
@@ -41,7 +48,7 @@ def delete_matching(
         if state.sequence != seen:
             matching = scan_matching(group.transaction, row, test, deadline)
             keys = [key for key, _, _ in matching]
-        return writes.delete(group, state, row, keys)
+        return writes.delete(group, state, row, keys, tenant)
 
     return lambda group: write.run(group, apply)
 

@@ -10,6 +10,7 @@ from . import reads
 from .arguments import check_flag
 from .batch import check_ids
 from .handle import Filter, Handle, IdsLike
+from .sharing import check_caller
 
 
 class ReadMethods(Handle):
@@ -19,25 +20,36 @@ class ReadMethods(Handle):
         self,
         ids: IdsLike,
         *,
+        tenant: str | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
         timeout: float | None = None,
     ) -> Records:
-        """Records by id, in the order asked; ``missing`` tells which are not stored."""
+        """Records by id, in the order asked; ``missing`` tells which are not stored.
+
+        ``tenant``: those that it does not see are missing; None: all are seen.
+        """
         Deadline.after(timeout).check("reading records")
         return reads.get(
             self._store,
             self.name,
             check_ids(ids, limits.GET_RECORDS),
+            tenant=check_caller(tenant),
             with_payload=check_flag("with_payload", with_payload),
             with_vector=check_flag("with_vector", with_vector),
         )
 
-    def count(self, filter: Filter = None, *, timeout: float | None = None) -> int:
-        """How many records there are, or match a filter; exact."""
+    def count(
+        self,
+        filter: Filter = None,
+        *,
+        tenant: str | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """How many records there are, or match a filter, or a tenant sees; exact."""
         deadline = Deadline.after(timeout)
         deadline.check("counting records")
-        return reads.count(self._store, self.name, filter, deadline)
+        return reads.count(self._store, self.name, check_caller(tenant), filter, deadline)
 
     def scroll(
         self,
@@ -45,17 +57,22 @@ class ReadMethods(Handle):
         after: int | str | None = None,
         limit: int = 100,
         *,
+        tenant: str | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
         timeout: float | None = None,
     ) -> Records:
-        """A page of records in the order of their ids; pass its ``next`` as ``after``."""
+        """A page of records in the order of their ids; pass its ``next`` as ``after``.
+
+        ``tenant``: only those that it sees; None: all.
+        """
         return reads.scroll(
             self._store,
             self.name,
             filter,
             after,
             check_integer("limit", limit, limits.GET_RECORDS),
+            tenant=check_caller(tenant),
             with_payload=check_flag("with_payload", with_payload),
             with_vector=check_flag("with_vector", with_vector),
             deadline=Deadline.after(timeout),

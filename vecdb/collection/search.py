@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import limits
 from ..deadline import Deadline
 from ..errors import InvalidArgument, LimitExceeded
-from ..filters import EVERYTHING, Node, parse_filter
+from ..filters import Node, parse_filter
 from ..index.flat import Nearest
 from ..quantize.score import Background, relevance, surprise_bits
 from ..results import Explanation, Matches
@@ -26,9 +26,11 @@ from . import columns
 from .arguments import check_flag, check_number
 from .levels import add_sizes, choose_level
 from .scanning import BOUND, BY_BOUND, DEFAULT, Effort, Lookup
+from .sharing import check_caller
 from .snapshot import Snapshot
 from .store import Store, View
 from .vectors import as_matrix, check_finite, check_not_zero, to_dtype
+from .visible import visible_origins
 
 MODES = ("auto", "exact", "scan", "graph")
 """``exact`` scores every matching vector, ``scan`` reads every code, ``graph`` walks from neighbour
@@ -45,12 +47,14 @@ class Request:
     """A checked search.
 
     - ``row``: the collection that it was checked for
+    - ``tenant``: who searches; None: one who sees all
     - ``queries``: float32[q, dim], finite, not zero under cosine
     """
 
     row: CollectionRow
     queries: NDArray[np.float32]
     k: int
+    tenant: str | None
     node: Node | None
     mode: str
     effort: Effort
@@ -66,6 +70,7 @@ def make_request(
     vectors: ArrayLike,
     k: object,
     *,
+    tenant: object,
     filter: object,
     mode: object,
     effort: object,
@@ -93,6 +98,7 @@ def make_request(
         row=row,
         queries=_as_queries(schema, queries, "vector" if single else "vectors[{}]"),
         k=check_integer("k", k, limits.K),
+        tenant=check_caller(tenant),
         node=parse_filter(filter, schema.fields),
         mode=checked_mode,
         effort=_check_effort(checked_mode, effort, estimator),
@@ -114,7 +120,7 @@ def search(store: Store, name: str, request: Request, deadline: Deadline) -> lis
     with store.view(name, with_snapshot=True) as view:
         if view.row.number != request.row.number:
             return None
-        origins = _matching(store, view, request, deadline)
+        origins = visible_origins(store, view, request.tenant, request.node, deadline)
         background = None
         if request.with_surprise:
             background = store.backgrounds.get(view.transaction, view.row, view.state)
@@ -133,7 +139,7 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
     with store.view(name, with_snapshot=True) as view:
         if view.row.number != request.row.number:
             return None
-        origins = _matching(store, view, request, deadline)
+        origins = visible_origins(store, view, request.tenant, request.node, deadline)
         lookup = _lookup(store, view, request, origins, deadline)
         path, found = _run(lookup, request)
         (matches,) = _answers(view, request, found, None)
@@ -152,17 +158,6 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
         io_engine=store.io_engine,
         seconds=time.perf_counter() - began,
         **lookup.tally.values(),
-    )
-
-
-def _matching(
-    store: Store, view: View, request: Request, deadline: Deadline
-) -> NDArray[np.int64] | None:
-    """Origins of the records that match the filter; None: all do."""
-    if request.node is None or request.node == EVERYTHING:
-        return None
-    return store.filters.matching_slots(
-        view.transaction, view.row, view.state, request.node, deadline, view.snapshot
     )
 
 

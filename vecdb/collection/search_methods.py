@@ -20,6 +20,7 @@ class SearchMethods(Handle):
         vector: ArrayLike,
         k: int = 10,
         *,
+        tenant: str | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -34,6 +35,7 @@ class SearchMethods(Handle):
         """The ``k`` best matches of one vector [dim], best first: min(k, matching records) of them,
         fewer only by ``min_score``. The same request gives the same answer, to the bit.
 
+        ``tenant``: whose records to search, those that were granted to it; None: all records.
         ``mode``: "exact" compares every matching vector, "scan" the codes of all and then the
         vectors of those that may be among the best; "auto" is exact where few match.
         ``effort``: a factor of the rows that the codes keep (8 is high); None: 1, and then 4 where
@@ -45,6 +47,7 @@ class SearchMethods(Handle):
             vector,
             k,
             single=True,
+            tenant=tenant,
             filter=filter,
             mode=mode,
             effort=effort,
@@ -62,6 +65,7 @@ class SearchMethods(Handle):
         vectors: ArrayLike,
         k: int = 10,
         *,
+        tenant: str | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -78,6 +82,7 @@ class SearchMethods(Handle):
             vectors,
             k,
             single=False,
+            tenant=tenant,
             filter=filter,
             mode=mode,
             effort=effort,
@@ -95,6 +100,7 @@ class SearchMethods(Handle):
         vector: ArrayLike,
         k: int = 10,
         *,
+        tenant: str | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -106,7 +112,7 @@ class SearchMethods(Handle):
         deadline = Deadline.after(timeout)
         options: dict[str, Any] = dict.fromkeys(FLAGS, False)
         options |= {"filter": filter, "mode": mode, "effort": effort, "estimator": estimator}
-        options |= {"min_score": min_score, "single": True}
+        options |= {"min_score": min_score, "single": True, "tenant": tenant}
         while True:
             request = make_request(self._store.row(self.name), vector, k, **options)
             found = explain(self._store, self.name, request, deadline)

@@ -25,18 +25,21 @@ from ..storage.catalogue import (
 )
 from ..storage.environment import Environment
 from ..storage.page_reader import PageFile, PageReader, open_reader
+from ..storage.principals import scan_dead
 from ..storage.transaction import Transaction
 from ..storage.writer import Writer
 from .arguments import check_lookup
 from .backgrounds import Backgrounds
 from .cleaning import clean_step, needs_cleaning
 from .filtering import FilterCache
-from .group import Group
+from .granting import sweep_step
+from .group import Group, TenantSweep
 from .live import LiveSnapshot
 from .residence import Residence
 from .sealer import Sealer, log_failure
 from .segments import Segments
 from .snapshot import Snapshot
+from .visible import VisibleCache
 from .writes import collection_gone
 
 Clock = Callable[[], float]
@@ -79,6 +82,7 @@ class Store:
         self.threads = threads or os.cpu_count() or 1
         self.pool = ThreadPoolExecutor(max(1, self.threads - 1), thread_name_prefix="vecdb-search")
         self.filters = FilterCache()
+        self.visible = VisibleCache()
         self.backgrounds = Backgrounds()
         self._clock = clock
         self._lock = threading.Lock()
@@ -86,6 +90,7 @@ class Store:
         # Rows of collections that may hold dead rows; used by the writer thread only, once it runs.
         self._unclean: dict[int, CollectionRow] = {}
         self._dropped = False  # The same.
+        self._sweeps: dict[int, TenantSweep] = {}  # The same.
         self.segments = Segments(directory)
         self._io_engine = io_engine
         self._reader: PageReader | None = None  # Set once, under self._lock.
@@ -231,6 +236,11 @@ class Store:
             self._unclean.pop(number, None)
             if self.sealer is not None:
                 self.sealer.forget(number)
+        for number, sweep in group.sweeps.items():
+            if sweep is None:
+                self._sweeps.pop(number, None)
+            else:
+                self._sweeps[number] = sweep
         # Here, after the sync: a chore that failed has to be done again.
         self._dropped = bool(group.dropped) or (self._dropped and not group.swept)
         if group.swept and self.sealer is not None:
@@ -245,6 +255,8 @@ class Store:
             for row, state in scan_states(transaction):
                 if needs_cleaning(state):
                     self._unclean[row.number] = row
+                if next(scan_dead(transaction, row.number), None) is not None:
+                    self._sweeps[row.number] = TenantSweep(row=row)
 
     def _find_seals(self) -> None:
         """Go on with seals, and with new layouts, that the end of a process cut short."""
@@ -259,6 +271,8 @@ class Store:
         """Work for a moment when no write waits; None: there is none."""
         if self._dropped:
             return self._sweep
+        for sweep in self._sweeps.values():
+            return partial(sweep_step, sweep=sweep)
         for row in self._unclean.values():
             if self.sealer is None or not self.sealer.is_sealing(row.number):
                 return partial(clean_step, row=row, bury=self.segments.bury)
