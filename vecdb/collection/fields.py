@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ..errors import VecDBError
+from ..filters import check_field_value
 from ..filters.text import words_of
 from ..filters.values import to_comparable
 from ..storage.catalogue import CollectionRow
 from ..storage.columns import MISSING
 from ..storage.records import Ids, id_keys
+from ..storage.segment_info import ColumnInfo
 from ..storage.transaction import Transaction
 from .payload import decode_payload
 
@@ -30,6 +33,28 @@ def read_fields(transaction: Transaction, row: CollectionRow, ids: Ids) -> list[
             payload = decode_payload(stored.get(key, b"")) or {}
             for place, (name, kind) in enumerate(fields):
                 values[place].append(_stored(payload.get(name, MISSING), kind))
+    return values
+
+
+def read_field(
+    transaction: Transaction, number: int, ids: Ids, column: ColumnInfo
+) -> list[Any]:
+    """As ``read_fields``, of one field. What does not fit its type stands as missing.
+
+    So it is for ids of records that are gone, or were changed when the field was no field any more.
+    """
+    keys = id_keys(number, ids)
+    stored = transaction.get_many("payloads", keys)
+    values: list[Any] = []
+    for key in keys:
+        payload = decode_payload(stored.get(key, b"")) or {}
+        value = payload.get(column.name, MISSING)
+        try:
+            if value is not MISSING:
+                check_field_value(value, column.kind, column.name)
+        except VecDBError:
+            value = MISSING
+        values.append(_stored(value, column.kind))
     return values
 
 

@@ -174,18 +174,16 @@ class Matching:
         if mask is not None:
             return mask
         self.records.deadline.check("filtering records")
-        tested: list[int] = []
-        test_slots = partial(self._test_slots, sealed, tested)
+        test_slots = partial(self._test_slots, sealed)
         columns = segment.columns.of(self.records.row.schema.fields)
         bits = match_columns(self.typed[0], columns, len(segment), test_slots)
         mask = np.packbits(bits, bitorder="little")
         mask.flags.writeable = False
-        self.masks.put(segment.uuid, self.typed, sequence if tested else 0, mask)
+        self.masks.put(segment.uuid, self.typed, sequence, mask)
         return mask
 
-    def _test_slots(self, sealed: Sealed, tested: list[int], slots: NDArray[np.int64]) -> Bits:
+    def _test_slots(self, sealed: Sealed, slots: NDArray[np.int64]) -> Bits:
         """Dead ones have no payload to test."""
-        tested.append(len(slots))
         live = unpack_mask(sealed.mask, len(sealed))[slots].view(np.bool_)
         found = np.zeros(len(slots), np.bool_)
         found[live] = self.records.of(sealed.segment.ids.take(slots[live]))

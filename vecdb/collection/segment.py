@@ -6,6 +6,7 @@ A record keeps the slot that it was given in the tail; inside a segment that num
 
 from __future__ import annotations
 
+import copy
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,6 +108,13 @@ class Segment:
             self.residence,
             like=self,
         )
+
+    def with_columns(self, row: SegmentRow, info: SegmentInfo) -> Segment:
+        """The same segment, which has got more columns."""
+        again = copy.copy(self)
+        again.row, again.info = row, info
+        again.columns = self.columns.extended(info)
+        return again
 
     def __len__(self) -> int:
         return self.info.count

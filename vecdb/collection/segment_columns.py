@@ -31,6 +31,13 @@ class SegmentColumns:
         self._lock = threading.Lock()
         self._mapped: dict[int, tuple[Column, MappedArrays]] = {}  # Guarded by self._lock.
 
+    def extended(self, info: SegmentInfo) -> SegmentColumns:
+        """These and the columns that the segment has got since."""
+        more = SegmentColumns(self._root, info)
+        with self._lock:
+            more._mapped.update(self._mapped)
+        return more
+
     def of(self, fields: Mapping[str, str]) -> TypedColumns:
         """Those of the declared ``fields``: a field may have been declared anew as another type."""
         return TypedColumns(self, fields)
