@@ -52,6 +52,14 @@ KEY_RATE = 1_000_000
 KEY_OVERLAP_SECONDS = 30 * 24 * 3600.0
 """How long the old secret of a rotated key may stay valid."""
 
+RECORD_TENANTS = 4_096
+"""Tenants that may see one record."""
+TENANT_COPIES = 4_096
+"""Tenants that may see by one copied set, and copied sets that one of them may see."""
+TENANTS_PAGE = 10_000
+"""Tenants in one page of a list."""
+TENANT_RATE = KEY_RATE
+
 FILTER_DEPTH = 16
 FILTER_NODES = 1_024
 FILTER_VALUES = 10_000

@@ -23,8 +23,10 @@ __all__ = [
     "Match",
     "Matches",
     "Record",
+    "RecordAccess",
     "Records",
     "SealResult",
+    "TenantInfo",
     "UploadFailure",
     "UploadReport",
     "WriteResult",
@@ -225,6 +227,35 @@ class WriteResult:
     count: int
     sequence: int
     replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantInfo:
+    """A tenant of a collection.
+
+    - ``visible``: how many records it sees; ``records``, ``bytes``: of those that it owns, bytes of
+      their vectors and payloads
+    - ``max_records``, ``max_bytes``: quotas of what it owns; ``rate``: calls a second at a server
+      that all its keys may make; None: no bound
+    - ``created``: seconds since 1970
+    """
+
+    name: str
+    visible: int
+    records: int
+    bytes: int
+    created: float
+    max_records: int | None = None
+    max_bytes: int | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordAccess:
+    """Who has a record: its ``owner`` (None: nobody), and the ``tenants`` that see it, by name."""
+
+    owner: str | None
+    tenants: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

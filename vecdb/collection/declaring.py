@@ -56,7 +56,6 @@ def add_field(store: Store, row: CollectionRow, name: str, kind: str, deadline: 
         except _Overtaken:
             seen = declaration.check_since(store, seen)
         else:
-            store.add_columns(row)
             return
 
 

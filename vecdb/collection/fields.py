@@ -36,9 +36,7 @@ def read_fields(transaction: Transaction, row: CollectionRow, ids: Ids) -> list[
     return values
 
 
-def read_field(
-    transaction: Transaction, number: int, ids: Ids, column: ColumnInfo
-) -> list[Any]:
+def read_field(transaction: Transaction, number: int, ids: Ids, column: ColumnInfo) -> list[Any]:
     """As ``read_fields``, of one field. What does not fit its type stands as missing.
 
     So it is for ids of records that are gone, or were changed when the field was no field any more.

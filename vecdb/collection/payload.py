@@ -55,7 +55,7 @@ def encode_payloads(
 
 
 def check_stored_payload(text: bytes, fields: Mapping[str, str], where: str) -> None:
-    """Raise where the values of ``fields`` do not fit; ``text`` is as ``encode_payload`` gave it."""
+    """Raise where the values of ``fields`` do not fit; ``text``: of ``encode_payload``."""
     payload = decode_payload(text)
     if payload:
         check_payload_fields(payload, fields, where)

@@ -311,7 +311,7 @@ class Sealer:
         swap.clean_up(store.directory)
         with store.environment.read() as transaction:
             if columns_due(transaction, swap.row.number):  # declared while it was built
-                store.add_columns(swap.row)
+                store.add_columns(swap.row).add_done_callback(log_failure)
         return result
 
     def _show(self, share: float) -> None:

@@ -208,10 +208,12 @@ class Store:
             raise _read_only()
         return self.sealer.request(row, kind)
 
-    def add_columns(self, row: CollectionRow) -> None:
+    def add_columns(self, row: CollectionRow) -> Future[SealResult]:
         """Have segments given the columns of fields that were declared later."""
-        if self.sealer is not None:
-            self.sealer.request(row, "columns").add_done_callback(log_failure)
+        self.environment.check_usable()
+        if self.sealer is None:
+            raise _read_only()
+        return self.sealer.request(row, "columns")
 
     def lay_out(self, row: CollectionRow) -> None:
         """Have segments rewritten whose pages are laid out for another memory budget."""
@@ -271,7 +273,7 @@ class Store:
                 if self.sealer is not None:
                     self.sealer.note(row, state)
                 if columns_due(transaction, row.number):
-                    self.add_columns(row)
+                    self.add_columns(row).add_done_callback(log_failure)
                 if self.segments.laid_out_wrongly(transaction, row):
                     self.lay_out(row)
 

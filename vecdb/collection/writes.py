@@ -71,7 +71,6 @@ class Write:
         expire_answers(group.transaction, oldest_us)
         return result
 
-
     def _check_fields(self, group: Group) -> None:
         stored = find_collection(group.transaction, self.row.name)
         if stored is not None and stored.schema.fields != self.row.schema.fields:

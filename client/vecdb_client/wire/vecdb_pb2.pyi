@@ -389,6 +389,26 @@ class SetMemoryBudgetRequest(_message.Message):
     memory_budget: int
     def __init__(self, name: _Optional[str] = ..., memory_budget: _Optional[int] = ...) -> None: ...
 
+class AddFieldRequest(_message.Message):
+    __slots__ = ("name", "field", "type", "wait")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    field: str
+    type: FieldType
+    wait: bool
+    def __init__(self, name: _Optional[str] = ..., field: _Optional[str] = ..., type: _Optional[_Union[FieldType, str]] = ..., wait: bool = ...) -> None: ...
+
+class DropFieldRequest(_message.Message):
+    __slots__ = ("name", "field")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    field: str
+    def __init__(self, name: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
+
 class CollectionStatsRequest(_message.Message):
     __slots__ = ("name",)
     NAME_FIELD_NUMBER: _ClassVar[int]
