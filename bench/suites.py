@@ -20,15 +20,19 @@ from .disk_reports import (
 )
 from .exact import measure_exact, ratios
 from .figures import Figure, spread
+from .filtered import measure_filtered
 from .graph_search import measure_graph
 from .grouping import measure_grouping
 from .loopback import measure_loopback
+from .many_tenants import measure_many_tenants
 from .opening import measure_opening
 from .recall import measure_recall
 from .results import read_results
 from .scan import measure_scan, speed_ratios
 from .sealing import measure_sealing
 from .searching import measure_search
+from .tenant_reports import report_filtered, report_many_tenants, report_tenants
+from .tenants import measure_tenants
 from .upload import measure_upload
 
 Rows = list[dict[str, Any]]
@@ -273,6 +277,9 @@ SUITES = {
     "pages": Suite(run=measure_pages, report=report_pages),
     "budgets": Suite(run=measure_budgets, report=report_budgets),
     "cold": Suite(run=measure_cold, report=report_cold),
+    "tenants": Suite(run=measure_tenants, report=report_tenants),
+    "many_tenants": Suite(run=measure_many_tenants, report=report_many_tenants),
+    "filtered": Suite(run=measure_filtered, report=report_filtered),
 }
 
 

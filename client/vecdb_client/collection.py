@@ -246,8 +246,8 @@ class Collection:
 
         Exactly min(k, matching records) of them, fewer only by ``min_score``.
         ``mode``: "exact" scores every vector; "scan" reads every code, then scores the vectors of
-        the most promising; "graph" walks from neighbour to neighbour and reads few of either;
-        "auto" chooses by the number of records.
+        the most promising; "tree" reads the codes of nodes near the vector that hold what matches;
+        "graph" walks from neighbour to neighbour; "auto" takes what is expected to cost least.
         ``effort``: how many vectors a scan scores or how wide a walk is, as a factor (default 1, at
         most 64); or "bound": a scan scores as many as the codes' error bound asks for.
         ``estimator``: what codes are compared by: "rabitq", or "hamming" (the signs alone).

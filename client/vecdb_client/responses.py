@@ -15,7 +15,12 @@ from .codec import Ids
 from .results import CollectionInfo, Explanation, Matches, Records, SealResult, WriteResult
 from .wire import vecdb_pb2 as pb
 
-_FIGURES: Final = {one.name for one in fields(Explanation)} - {"matches", "mode", "io_engine"}
+_FIGURES: Final = {one.name for one in fields(Explanation)} - {
+    "matches",
+    "mode",
+    "io_engine",
+    "costs",
+}
 """Of an explanation: what has the same name and value on the wire."""
 
 
@@ -74,6 +79,7 @@ def explanation(message: pb.Explanation) -> Explanation:
         matches=found,
         mode=codec.MODE.from_wire(message.mode),
         io_engine=message.io_engine or None,
+        costs=dict(sorted(message.costs.items())),  # a map has no order on the wire
         **{name: getattr(message, name) for name in _FIGURES},
     )
 

@@ -160,7 +160,8 @@ def explained_to(caller: Caller, explanation: Explanation) -> Explanation:
     """An explanation; to a key of one tenant, without what tells how much others have."""
     if caller.tenant is None:
         return explanation
-    return replace(explanation, segments=0, tail=0, level="", why="", degraded=False)
+    hidden = replace(explanation, segments=0, tail=0, level="", why="", degraded=False)
+    return replace(hidden, nodes_visited=0, costs={})
 
 
 def no_tenants(caller: Caller, method: str) -> PermissionDenied:

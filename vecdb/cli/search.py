@@ -16,7 +16,7 @@ from .output import Console, with_console
 from .tables import Column
 from .targets import Target, with_target
 
-MODES = ("auto", "exact", "scan", "graph")
+MODES = ("auto", "exact", "scan", "tree", "graph")
 ESTIMATORS = ("rabitq", "hamming")
 BATCH = 100
 BATCH_MATCHES = 20_000
@@ -26,7 +26,9 @@ RELEVANCE = (Column("relevance", kind="score"), Column("label"))
 SURPRISE = (Column("surprise_bits", "surprise", kind="score"),)
 EXPLAINED = {
     **dict.fromkeys(("matching", "segments", "tail", "pages_read", "read_calls"), "count"),
-    **dict.fromkeys(("io_rounds", "cache_hits", "nodes_expanded", "blocks_scanned"), "count"),
+    **dict.fromkeys(
+        ("io_rounds", "cache_hits", "nodes_expanded", "nodes_visited", "blocks_scanned"), "count"
+    ),
     **dict.fromkeys(("codes_scanned", "codes_refined", "vectors_scored"), "count"),
     "bytes_read": "bytes",
     "seconds": "score",
@@ -72,7 +74,8 @@ class Effort(click.ParamType):  # type: ignore[type-arg]  # not generic in click
     type=click.Choice(MODES),
     default="auto",
     show_default=True,
-    help="exact: compare every vector; scan: read every code; graph: walk along neighbours.",
+    help="exact: compare every vector; scan: read every code; tree: walk over nodes nearby; "
+    "graph: walk along neighbours.",
 )
 @click.option(
     "--effort",

@@ -16,7 +16,7 @@ from ..index.share import share
 from ..kernels.page_score import score_on_pages
 from ..storage.format import DTYPE_CODES
 from ..storage.stored_pages import StoredPages
-from .segment import Sealed
+from .sealed import Sealed
 
 if TYPE_CHECKING:
     from .scanning import Lookup
@@ -104,7 +104,7 @@ def _ask(lookup: Lookup, places: Sequence[NDArray[np.int64]]) -> list[_Asked]:
     query_of = np.repeat(np.arange(len(places)), [len(one) for one in places])
     every = np.concatenate(places)
     asked = []
-    for sealed, base, mask in lookup.chosen:
+    for sealed, base, some in lookup.chosen:
         here = (every >= base) & (every < base + len(sealed))
         if not here.any():
             continue
@@ -115,7 +115,7 @@ def _ask(lookup: Lookup, places: Sequence[NDArray[np.int64]]) -> list[_Asked]:
             _Asked(
                 sealed=sealed,
                 base=base,
-                mask=sealed.masked(mask),
+                mask=sealed.masked(some),
                 distinct=distinct,
                 query_of=pairs >> 32,
                 at=at,

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 OpenReader = Callable[["PageFile", int], "PageReader"]
 """The reader of the database; the file is what it is tried on, with pages of so many bytes."""
 
-LOOKED_AT = ("nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined", "vectors_scored")
+LOOKED_AT = (
+    *("nodes_expanded", "nodes_visited", "blocks_scanned"),
+    *("codes_scanned", "codes_refined", "vectors_scored"),
+)
 """Of a tally: what is no reading."""
 
 _RESIZED_BYTES = 1024 * 1024  # a cache is not made smaller or larger for less
@@ -41,6 +44,7 @@ class Tally:
     cache_hits: int = 0
     io_rounds: int = 0
     nodes_expanded: int = 0
+    nodes_visited: int = 0
     blocks_scanned: int = 0
     codes_scanned: int = 0
     codes_refined: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,16 +16,21 @@ from ..index.rows import row_norms
 from ..index.scan import Queries
 from ..index.scan_codes import KEPT_MAX, Scan
 from ..index.shortlist import SIGMAS, Shortlist, rows_kept, shortlist, sigmas_at
+from .answers import answers_of, score_places
 from .graph_search import GRAPH_SHARE, has_graph, search_graph
 from .residence import Tally
-from .segment import Sealed
+from .sealed import Sealed
+from .slot_sets import SlotSet
 from .snapshot import Snapshot
+from .tree_search import search_tree
 
 if TYPE_CHECKING:
     from .store import Store
 
 EXACT_RECORDS, EXACT_NUMBERS = 2_000, 4 * 1024 * 1024
 """Mode auto compares as many matching records, or numbers of them, exactly: codes save no time."""
+FEW = 1_000
+"""So many matching records are scored one by one, wherever they lie, with no look at the others."""
 EXACT_SHARE = 1 / 16
 """Scoring a larger share of the matching rows one by one takes longer than comparing all."""
 BOUND = "bound"
@@ -92,8 +97,8 @@ class Lookup:
         return self.snapshot.live if self.origins is None else len(self.origins)
 
     @cached_property
-    def chosen(self) -> list[tuple[Sealed, int, NDArray[np.uint8] | None]]:
-        """The segments that hold records that match: with first place and mask."""
+    def chosen(self) -> list[tuple[Sealed, int, SlotSet | None]]:
+        """The segments that hold records that match: with first place, and where."""
         return self.snapshot.chosen(self.origins)
 
     @cached_property
@@ -118,10 +123,18 @@ class Lookup:
         found = search_graph(self, effort.factor, effort.walk_sigmas)
         return self.scan(effort) if found is None else found
 
+    def tree(self, effort: Effort) -> list[Nearest]:
+        """The ``k`` best by a walk of the trees; min(k, matching) of them."""
+        return search_tree(self, effort)
+
     def exact(self, queries: NDArray[np.float32]) -> list[Nearest]:
         """The ``k`` best of all matching vectors."""
         snapshot, store = self.snapshot, self.store
         self.tally.add(vectors_scored=self.matching * len(queries))
+        if self.origins is not None and self.matching <= FEW:
+            some = self if queries is self.queries else replace(self, queries=queries)
+            places = [snapshot.places_where(self.origins)] * len(queries)
+            return answers_of(some, score_places(some, places))
         return search_rows(
             snapshot.runs(self.origins, self.tally),
             queries,

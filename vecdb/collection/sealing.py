@@ -36,7 +36,8 @@ from ..storage.patches import drop_patches, scan_patches
 from .adding_columns import missing_columns
 from .group import Group
 from .masks import pack_slots, unpack_mask
-from .segment import Sealed, Segment
+from .sealed import Sealed
+from .segment import Segment
 from .snapshot import Snapshot
 
 

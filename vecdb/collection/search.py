@@ -32,9 +32,11 @@ from .store import Store, View
 from .vectors import as_matrix, check_finite, check_not_zero, to_dtype
 from .visible import visible_origins
 
-MODES = ("auto", "exact", "scan", "graph")
-"""``exact`` scores every matching vector, ``scan`` reads every code, ``graph`` walks from neighbour
-to neighbour; ``auto`` chooses by count."""
+MODES = ("auto", "exact", "scan", "tree", "graph")
+"""``exact`` scores every matching vector, ``scan`` reads every code, ``tree`` those of the nodes of
+trees that are nearest, ``graph`` walks from neighbour to neighbour; ``auto`` chooses."""
+WALKS = ("tree", "graph")
+"""Modes that do not look at every code."""
 ESTIMATORS = ("rabitq", "hamming")
 FLAGS = ("with_payload", "with_vector", "with_relevance", "with_surprise")
 """What a match may have beside id, score and distance."""
@@ -158,6 +160,7 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
         degraded=any(one.segment.degraded for one in snapshot.segments),
         io_engine=store.io_engine,
         seconds=time.perf_counter() - began,
+        costs={},
         **lookup.tally.values(),
     )
 
@@ -192,6 +195,8 @@ def _run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
             return path, lookup.exact(request.queries)
         if path == "graph":
             return path, lookup.graph(request.effort)
+        if path == "tree":
+            return path, lookup.tree(request.effort)
         return path, lookup.scan(request.effort)
     except RuntimeError:  # of a pool that was shut down meanwhile: say that it is closed
         lookup.store.environment.check_usable()
@@ -263,9 +268,9 @@ def _check_effort(mode: str, effort: object, estimator: object) -> Effort:
             field=name,
             hint="Leave it out, or use mode='scan'",
         )
-    if hamming and mode == "graph":
+    if hamming and mode in WALKS:
         raise InvalidArgument(
-            "estimator='hamming' means nothing to mode='graph', which compares estimates",
+            f"estimator='hamming' means nothing to mode='{mode}', which compares estimates",
             field="estimator",
             hint="Leave it out, or use mode='scan'",
         )
@@ -278,9 +283,9 @@ def _check_effort(mode: str, effort: object, estimator: object) -> Effort:
                 field="estimator",
                 hint="Use the default estimator, or a number as effort",
             )
-        if mode == "graph":
+        if mode in WALKS:
             raise InvalidArgument(
-                "effort='bound' means nothing to mode='graph', which does not look at every code",
+                f"effort='bound' means nothing to mode='{mode}', which does not look at every code",
                 field="effort",
                 hint="Use mode='scan', or a number as effort",
             )

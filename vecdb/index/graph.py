@@ -30,6 +30,7 @@ from ..quantize.bounds import KAPPA
 from ..quantize.planes import LANES, Encoder, Quantizer
 from .coded import count_bits
 from .entries import SAMPLE_STEP, Entries
+from .prepared import prepare
 from .share import share
 
 SIGMAS = 1.5
@@ -124,27 +125,12 @@ class _Job:
         walk: Walk,
     ) -> None:
         self.runs, self.walk, self.quantizer = runs, walk, quantizer
-        count, words = len(queries), quantizer.words
+        count = len(queries)
         self.k = walk.k
         self.width = max(walk.width, walk.k)
         self.table = _table(runs)
         self.firsts = np.array([run.first for run in runs], np.int64)
-        self.planes = np.empty((count, len(runs), words, 4, 1), np.uint64)
-        self.planes8 = np.empty((count, len(runs), 8, words), np.uint64)
-        self.terms = np.empty((count, len(runs), 3), np.float32)
-        self.terms8 = np.empty((count, len(runs), 3), np.float32)
-        self.kappas = np.array([run.kappa for run in runs])
-        rotated = quantizer.rotate_queries(queries)
-        for number, run in enumerate(runs):
-            planes = run.encoder.prepare(rotated)
-            self.planes[:, number, :, :, 0] = planes.planes4.transpose(2, 0, 1)
-            self.planes8[:, number] = planes.planes8
-            self.terms[:, number, 0] = planes.delta4
-            self.terms[:, number, 1] = planes.constant
-            self.terms[:, number, 2] = 7.5 * quantizer.padded
-            self.terms8[:, number, 0] = planes.delta8
-            self.terms8[:, number, 1] = planes.constant
-            self.terms8[:, number, 2] = planes.length
+        self.prepared = prepare(runs, quantizer, queries)
         self.found_e = np.empty((count, self.width), np.float32)
         self.found = np.empty((count, self.width), np.int64)
         self.sizes = np.zeros(count, np.int64)
@@ -154,7 +140,7 @@ class _Job:
         self.refined = np.zeros(count, np.int64)
 
     def work(self, starts: deque[int]) -> None:
-        quantizer, walk = self.quantizer, self.walk
+        quantizer, walk, prepared = self.quantizer, self.walk, self.prepared
         degree = self.runs[0].links.shape[1]
         stamps, stamp = _stamps_of_thread(sum(run.blocks for run in self.runs))
         while True:
@@ -165,14 +151,15 @@ class _Job:
                 return
             end = min(start + _STEP, len(self.sizes))
             walk_graph_kernel(
-                *(self.table, quantizer.words, degree, self.planes, self.terms, start, end),
-                *(stamps, stamp, self.found_e, self.found, self.sizes, self.counts),
-            )
+                self.table, quantizer.words, degree, prepared.planes, prepared.terms, start, end,
+                stamps, stamp, self.found_e, self.found, self.sizes, self.counts,
+            )  # fmt: skip
             shorten_found(
-                *(self.table, quantizer.words, quantizer.bits, quantizer.padded, start, end),
-                *(self.found_e, self.found, self.sizes, self.planes8, self.terms8, self.kappas),
-                *(walk.sigmas, self.k, self.left, self.left_sizes, self.refined),
-            )
+                self.table, quantizer.words, quantizer.bits, quantizer.padded, start, end,
+                self.found_e, self.found, self.sizes,
+                prepared.planes8, prepared.terms8, prepared.kappas,
+                walk.sigmas, self.k, self.left, self.left_sizes, self.refined,
+            )  # fmt: skip
 
     def results(self) -> list[Walked]:
         bases = 8 * self.table[:, kernel.BASE]

@@ -194,11 +194,22 @@ def _code_shapes(info: SegmentInfo) -> Shapes:
 def read_tree(root: Path, info: SegmentInfo) -> dict[str, NDArray[Any]]:
     """The arrays that ``write_tree`` was given, each with an entry for each node."""
     arrays = _read(root, info, TREE_FILE)
+    _check_nodes(root, info, arrays)
+    return arrays
+
+
+def map_tree(root: Path, info: SegmentInfo) -> MappedArrays:
+    """As ``read_tree``, of arrays that stay on the disk."""
+    mapped = MappedArrays(segment_folder(root, info.uuid) / TREE_FILE, info.files[TREE_FILE])
+    _check_nodes(root, info, mapped.arrays)
+    return mapped
+
+
+def _check_nodes(root: Path, info: SegmentInfo, arrays: Mapping[str, NDArray[Any]]) -> None:
     for name, array in arrays.items():
         if len(array) != info.tree.nodes:
             path = segment_folder(root, info.uuid) / TREE_FILE
             raise damaged_part(path, 0, f"array {name!r} is not of {info.tree.nodes} nodes")
-    return arrays
 
 
 def read_ids(root: Path, info: SegmentInfo) -> tuple[SegmentIds, NDArray[np.uint64]]:

@@ -66,6 +66,7 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXACT: _ClassVar[Mode]
     SCAN: _ClassVar[Mode]
     GRAPH: _ClassVar[Mode]
+    TREE: _ClassVar[Mode]
 
 class Estimator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -115,6 +116,7 @@ AUTO: Mode
 EXACT: Mode
 SCAN: Mode
 GRAPH: Mode
+TREE: Mode
 ESTIMATOR_UNSPECIFIED: Estimator
 RABITQ: Estimator
 HAMMING: Estimator
@@ -654,7 +656,14 @@ class ExplainRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., query: _Optional[_Union[Vectors, _Mapping]] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("matches", "mode", "matching", "segments", "tail", "level", "why", "degraded", "io_engine", "seconds", "pages_read", "bytes_read", "read_calls", "io_rounds", "cache_hits", "nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined", "vectors_scored")
+    __slots__ = ("matches", "mode", "matching", "segments", "tail", "level", "why", "degraded", "io_engine", "seconds", "pages_read", "bytes_read", "read_calls", "io_rounds", "cache_hits", "nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined", "vectors_scored", "nodes_visited", "costs")
+    class CostsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     MATCHES_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     MATCHING_FIELD_NUMBER: _ClassVar[int]
@@ -675,6 +684,8 @@ class Explanation(_message.Message):
     CODES_SCANNED_FIELD_NUMBER: _ClassVar[int]
     CODES_REFINED_FIELD_NUMBER: _ClassVar[int]
     VECTORS_SCORED_FIELD_NUMBER: _ClassVar[int]
+    NODES_VISITED_FIELD_NUMBER: _ClassVar[int]
+    COSTS_FIELD_NUMBER: _ClassVar[int]
     matches: Matches
     mode: Mode
     matching: int
@@ -695,7 +706,9 @@ class Explanation(_message.Message):
     codes_scanned: int
     codes_refined: int
     vectors_scored: int
-    def __init__(self, matches: _Optional[_Union[Matches, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., matching: _Optional[int] = ..., segments: _Optional[int] = ..., tail: _Optional[int] = ..., level: _Optional[str] = ..., why: _Optional[str] = ..., degraded: bool = ..., io_engine: _Optional[str] = ..., seconds: _Optional[float] = ..., pages_read: _Optional[int] = ..., bytes_read: _Optional[int] = ..., read_calls: _Optional[int] = ..., io_rounds: _Optional[int] = ..., cache_hits: _Optional[int] = ..., nodes_expanded: _Optional[int] = ..., blocks_scanned: _Optional[int] = ..., codes_scanned: _Optional[int] = ..., codes_refined: _Optional[int] = ..., vectors_scored: _Optional[int] = ...) -> None: ...
+    nodes_visited: int
+    costs: _containers.ScalarMap[str, float]
+    def __init__(self, matches: _Optional[_Union[Matches, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., matching: _Optional[int] = ..., segments: _Optional[int] = ..., tail: _Optional[int] = ..., level: _Optional[str] = ..., why: _Optional[str] = ..., degraded: bool = ..., io_engine: _Optional[str] = ..., seconds: _Optional[float] = ..., pages_read: _Optional[int] = ..., bytes_read: _Optional[int] = ..., read_calls: _Optional[int] = ..., io_rounds: _Optional[int] = ..., cache_hits: _Optional[int] = ..., nodes_expanded: _Optional[int] = ..., blocks_scanned: _Optional[int] = ..., codes_scanned: _Optional[int] = ..., codes_refined: _Optional[int] = ..., vectors_scored: _Optional[int] = ..., nodes_visited: _Optional[int] = ..., costs: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class GetRequest(_message.Message):
     __slots__ = ("collection", "ids", "without_payload", "with_vector")
