@@ -88,14 +88,14 @@ def to_name(name: str, value: object) -> str:
     )
 
 
-def to_field_name(value: object) -> str:
+def to_field_name(value: object, field: str = "fields") -> str:
     """The name of a payload field; its length is the server's to check."""
     if isinstance(value, str) and is_unicode(value):
         return value
     shown = str(value).encode(errors="backslashreplace").decode()[:40]
     raise InvalidArgument(
         f"a field's name is a string of 1-{limits.FIELD_NAME_BYTES} bytes; got {shown!r}",
-        field="fields",
+        field=field,
     )
 
 

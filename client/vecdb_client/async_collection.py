@@ -54,6 +54,24 @@ class AsyncCollection(AsyncGrouping, AsyncTenantMethods):
         request = requests.set_memory_budget(self.name, memory_budget)
         return responses.collection_info(await self._caller.call(request, timeout))
 
+    async def add_field(
+        self, name: str, type: str, *, wait: bool = False, timeout: Timeout = Default.CLIENT
+    ) -> CollectionInfo:
+        """Declare a payload field that filters may use from now on.
+
+        Types as in ``create_collection``. ``PreconditionFailed`` (reason UNFIT_RECORD), with
+        nothing changed, where a record has a value that does not fit. Segments get columns of it
+        in the background; until then filters on it are as exact, and slower. ``wait``: return
+        when they have them.
+        """
+        request = requests.add_field(self.name, name, type, wait=wait)
+        return responses.collection_info(await self._caller.call(request, timeout))
+
+    async def drop_field(self, name: str, *, timeout: Timeout = Default.CLIENT) -> CollectionInfo:
+        """Take the declaration of a field back: payloads keep its values, filters refuse it."""
+        request = requests.drop_field(self.name, name)
+        return responses.collection_info(await self._caller.call(request, timeout))
+
     async def seal(self, *, wait: bool = True, timeout: Timeout = Default.CLIENT) -> SealResult:
         """Seal the records of the tail into segments now; it is done by itself when there are many.
 

@@ -173,6 +173,25 @@ def set_memory_budget(name: str, memory_budget: int | None) -> Request:
     return make_request("Collections", "SetMemoryBudget", message, pb.CollectionInfo, write=True)
 
 
+def add_field(name: str, field: str, kind: str, *, wait: bool) -> Request:
+    message = pb.AddFieldRequest(
+        name=arguments.to_text("name", name),
+        field=arguments.to_field_name(field, "name"),
+        type=codec.FIELD_TYPE.to_wire(kind, "type"),
+        wait=arguments.to_flag("wait", wait),
+    )
+    return make_request("Collections", "AddField", message, pb.CollectionInfo, write=True)
+
+
+def drop_field(name: str, field: str) -> Request:
+    message = pb.DropFieldRequest(
+        name=arguments.to_text("name", name), field=arguments.to_field_name(field, "name")
+    )
+    return make_request(
+        "Collections", "DropField", message, pb.CollectionInfo, write=True, repeatable=False
+    )
+
+
 def collection_stats(name: str) -> Request:
     message = pb.CollectionStatsRequest(name=arguments.to_text("name", name))
     return make_request("Collections", "Stats", message, pb.StatsResponse)

@@ -56,6 +56,8 @@ RULES: Final[Mapping[str, Rule]] = {
         "Collections/Seal": Rule(right="admin", names=("name",)),
         "Collections/Compact": Rule(right="admin", names=("name",)),
         "Collections/SetMemoryBudget": Rule(right="admin", names=("name",)),
+        "Collections/AddField": Rule(right="admin", names=("name",)),
+        "Collections/DropField": Rule(right="admin", names=("name",)),
         "Collections/Stats": Rule(right="read", names=("name",)),
         "Keys/Create": Rule(right="admin", whole=True),
         "Keys/List": Rule(right="admin", whole=True),

@@ -120,6 +120,16 @@ class Collections(rpc.CollectionsServicer):
         budget = convert.budget_from_wire(request)
         return convert.info_to_wire(collection.set_memory_budget(budget, timeout=call.timeout))
 
+    def AddField(self, request: pb.AddFieldRequest, call: Call) -> pb.CollectionInfo:
+        collection = self._gate.database.collection(request.name)
+        kind = codec.FIELD_TYPE.from_wire(request.type, "type")
+        info = collection.add_field(request.field, kind, wait=request.wait, timeout=call.timeout)
+        return convert.info_to_wire(info)
+
+    def DropField(self, request: pb.DropFieldRequest, call: Call) -> pb.CollectionInfo:
+        collection = self._gate.database.collection(request.name)
+        return convert.info_to_wire(collection.drop_field(request.field, timeout=call.timeout))
+
     def Stats(self, request: pb.CollectionStatsRequest, call: Call) -> pb.StatsResponse:
         stats = self._gate.database.collection(request.name).stats(timeout=call.timeout)
         return pb.StatsResponse(json=json.dumps(stats).encode())

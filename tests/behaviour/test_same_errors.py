@@ -52,7 +52,7 @@ SCHEMAS = {
     "metric": {"metric": "euclid"},
     "dtype": {"dtype": "float64"},
     "fields of a list": {"fields": ["lang"]},
-    "type of a field": {"fields": {"lang": "text"}},
+    "type of a field": {"fields": {"lang": "shape"}},
     "empty field": {"fields": {"": "int"}},
     "number as a field": {"fields": {5: "int"}},
     "reserved field": {"fields": {"and": "int"}},

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ..deadline import Deadline
-from ..filters import Node, parse_filter
+from ..filters import Node, fields_of, parse_filter
 from ..results import WriteResult
 from ..storage.catalogue import CollectionRow
 from ..storage.records import id_keys
 from . import writes
 from .batch import digest
+from .conditions import require_same_fields
 from .filtering import make_test, scan_matching
 from .group import Group
 from .sharing import caller_text
@@ -34,12 +36,20 @@ def delete_matching(
     node = parse_filter(filter, row.schema.fields)
     test = make_test(node, row)
     text = repr(node).encode()
+    used = frozenset() if node is None else fields_of(node)
     write = writes.make_write(
-        row, deadline, key, lambda: digest(b"delete where", text), caller_text(tenant), tenant
+        row,
+        deadline,
+        key,
+        lambda: digest(b"delete where", text),
+        caller_text(tenant),
+        tenant=tenant,
+        recheck=partial(require_same_fields, used, row.schema.fields),
     )
     seen, found = -1, []
     with store.view(name, with_snapshot=store.has_snapshot(name)) as view:
-        if view.row.number == row.number:  # the name may have been given to another meanwhile
+        # The name may have been given to another meanwhile, or the fields have changed.
+        if view.row.number == row.number and view.row.schema.fields == row.schema.fields:
             seen = view.state.sequence
             found = _matching_keys(store, view, node, deadline)
 

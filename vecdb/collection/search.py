@@ -118,12 +118,13 @@ def make_request(
 def search(store: Store, name: str, request: Request, deadline: Deadline) -> list[Matches] | None:
     """The answers to all queries of the request, from one view of the collection.
 
-    None: the name has been given to another collection since the request was checked. (Checking
+    None: since the request was checked the name has been given to another collection, or the
+    declared fields have changed. (Checking
     within the view would save that, but a filter may be an object of the caller's, whose code must
     not run inside a transaction.)
     """
     with store.view(name, with_snapshot=True) as view:
-        if view.row.number != request.row.number:
+        if not _is_as_checked(view.row, request.row):
             return None
         origins = visible_origins(store, view, request.tenant, request.node, deadline)
         background = None
@@ -142,7 +143,7 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
     """``search`` of one query, with what it took; None as there."""
     began = time.perf_counter()
     with store.view(name, with_snapshot=True) as view:
-        if view.row.number != request.row.number:
+        if not _is_as_checked(view.row, request.row):
             return None
         origins = visible_origins(store, view, request.tenant, request.node, deadline)
         lookup = _lookup(store, view, request, origins, deadline)
@@ -165,6 +166,10 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
         costs={},
         **lookup.tally.values(),
     )
+
+
+def _is_as_checked(row: CollectionRow, checked: CollectionRow) -> bool:
+    return row.number == checked.number and row.schema.fields == checked.schema.fields
 
 
 def _lookup(

@@ -28,6 +28,9 @@ class FieldType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INT: _ClassVar[FieldType]
     FLOAT: _ClassVar[FieldType]
     DATETIME: _ClassVar[FieldType]
+    UUID: _ClassVar[FieldType]
+    GEO: _ClassVar[FieldType]
+    TEXT: _ClassVar[FieldType]
 
 class Operator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -44,6 +47,11 @@ class Operator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXISTS: _ClassVar[Operator]
     NULL: _ClassVar[Operator]
     ALL: _ClassVar[Operator]
+    WITHIN: _ClassVar[Operator]
+    BOX: _ClassVar[Operator]
+    MATCH: _ClassVar[Operator]
+    MATCH_ANY: _ClassVar[Operator]
+    PHRASE: _ClassVar[Operator]
 
 class IdKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -79,6 +87,9 @@ BOOL: FieldType
 INT: FieldType
 FLOAT: FieldType
 DATETIME: FieldType
+UUID: FieldType
+GEO: FieldType
+TEXT: FieldType
 OPERATOR_UNSPECIFIED: Operator
 EQ: Operator
 NE: Operator
@@ -92,6 +103,11 @@ PREFIX: Operator
 EXISTS: Operator
 NULL: Operator
 ALL: Operator
+WITHIN: Operator
+BOX: Operator
+MATCH: Operator
+MATCH_ANY: Operator
+PHRASE: Operator
 ID_KIND_UNSPECIFIED: IdKind
 INTS: IdKind
 STRINGS: IdKind
@@ -382,6 +398,26 @@ class SetMemoryBudgetRequest(_message.Message):
     name: str
     memory_budget: int
     def __init__(self, name: _Optional[str] = ..., memory_budget: _Optional[int] = ...) -> None: ...
+
+class AddFieldRequest(_message.Message):
+    __slots__ = ("name", "field", "type", "wait")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    field: str
+    type: FieldType
+    wait: bool
+    def __init__(self, name: _Optional[str] = ..., field: _Optional[str] = ..., type: _Optional[_Union[FieldType, str]] = ..., wait: bool = ...) -> None: ...
+
+class DropFieldRequest(_message.Message):
+    __slots__ = ("name", "field")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    field: str
+    def __init__(self, name: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
 
 class CollectionStatsRequest(_message.Message):
     __slots__ = ("name",)
