@@ -203,7 +203,7 @@ def explained_to(caller: Caller, explanation: Explanation, *, left_open: bool) -
     )
 
 
-def check_search(caller: Caller, request: pb.SearchRequest) -> None:
+def check_search(caller: Caller, request: pb.SearchRequest | pb.SearchGroupsRequest) -> None:
     """Raise ``PermissionDenied`` if the answer would tell a tenant of others' records."""
     if caller.tenant is not None and request.with_surprise:
         raise PermissionDenied(

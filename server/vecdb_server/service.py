@@ -202,6 +202,7 @@ class Records(rpc.RecordsServicer):
         return pb.SearchResponse(matches=convert.matches_to_wire(found))
 
     def SearchGroups(self, request: pb.SearchGroupsRequest, call: Call) -> pb.SearchGroupsResponse:
+        access.check_search(call.caller, request)
         query = _one_query(request, "a search by groups")
         collection = self._collection(request.collection)
         options = convert.groups_from_wire(request)
@@ -271,7 +272,7 @@ class Records(rpc.RecordsServicer):
             request.field,
             convert.optional_filter(request),
             request.limit or FACETS_LIMIT,
-            tenant=request.tenant if request.HasField("tenant") else None,
+            tenant=convert.tenant_from_wire(request),
             timeout=call.timeout,
         )
         return convert.facets_to_wire(found)
