@@ -59,7 +59,7 @@ def test_help_names_every_command_in_the_order_of_work(run):
     listed = re.findall(r"^  ([a-z]+)  ", result.out.split("Commands:")[1], re.MULTILINE)
     assert listed == [
         *("serve", "demo", "status", "collection", "record", "import", "export", "search"),
-        *("key", "check", "completion", "version"),
+        *("tenant", "key", "check", "completion", "version"),
     ]
 
 
