@@ -88,6 +88,7 @@ def count(
     show_default=True,
     help="Values to show at most.",
 )
+@options.tenant_option
 @with_target
 @with_console
 def facets(
@@ -95,12 +96,13 @@ def facets(
     field: str,
     condition: dict[str, Any] | None,
     limit: int,
+    tenant: str | None,
     target: Target,
     console: Console,
 ) -> None:
     """Count records by the values of a declared FIELD, most frequent first; exact."""
     with target.reading() as database:
-        found = database.collection(collection).facets(field, condition, limit)
+        found = database.collection(collection).facets(field, condition, limit, tenant=tenant)
     rows = [{"value": one.value, "count": one.count} for one in found]
     console.rows(rows, FACET_COLUMNS, empty="no record has a value of it")
     if found.others:
