@@ -156,13 +156,23 @@ class AsyncCollection(AsyncGrouping):
         ids: IdsLike | None = None,
         *,
         filter: Filter = None,
+        dry_run: bool = False,
         idempotency_key: bytes | None = None,
         wait: bool = True,
         timeout: Timeout = Default.CLIENT,
     ) -> WriteResult:
-        """Delete by ids or by a filter; ids that are not stored are passed over."""
+        """Delete by ids or by a filter; ids that are not stored are passed over.
+
+        ``dry_run``: delete nothing, and tell how many it would be (``count``) and as of which
+        commit (``sequence``).
+        """
         request = requests.delete(
-            self.name, ids, filter, idempotency_key=idempotency_key, wait=wait
+            self.name,
+            ids,
+            filter,
+            dry_run=dry_run,
+            idempotency_key=idempotency_key,
+            wait=wait,
         )
         return responses.write_result(await self._caller.call(request, timeout))
 
@@ -196,13 +206,25 @@ class AsyncCollection(AsyncGrouping):
         after: int | str | None = None,
         limit: int = 100,
         *,
+        order_by: str | Mapping[str, Any] | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
         timeout: Timeout = Default.CLIENT,
     ) -> Records:
-        """A page of records in the order of their ids; pass its ``next`` as ``after``."""
+        """A page of records in the order of their ids; pass its ``next`` as ``after``.
+
+        ``order_by``: a declared field, or {"field": .., "descending": True}: by its values, equal
+        ones by id; of a list the value counts that comes first; records that lack the field come
+        last. ``next`` is then a text that is good for the same order alone.
+        """
         request = requests.scroll(
-            self.name, filter, after, limit, with_payload=with_payload, with_vector=with_vector
+            self.name,
+            filter,
+            after,
+            limit,
+            order_by=order_by,
+            with_payload=with_payload,
+            with_vector=with_vector,
         )
         answer = await self._caller.call(request, timeout)
         return responses.scrolled(answer, with_payload=with_payload, with_vector=with_vector)

@@ -272,6 +272,7 @@ def delete(
     ids: IdsLike | None,
     filter: object,
     *,
+    dry_run: bool,
     idempotency_key: bytes | None,
     wait: bool,
 ) -> Request:
@@ -285,6 +286,7 @@ def delete(
         filter=filter_to_wire(filter),
         idempotency_key=arguments.to_key(idempotency_key),
         no_wait=not arguments.to_flag("wait", wait),
+        dry_run=arguments.to_flag("dry_run", dry_run),
     )
     if ids is not None:
         message.ids.CopyFrom(codec.ids_to_wire(columns.check_ids(ids, limits.BATCH_RECORDS)))
@@ -317,6 +319,7 @@ def scroll(
     after: int | str | None,
     limit: int,
     *,
+    order_by: str | Mapping[str, Any] | None,
     with_payload: bool,
     with_vector: bool,
 ) -> Request:
@@ -326,7 +329,14 @@ def scroll(
         limit=arguments.to_integer("limit", limit, limits.GET_RECORDS),
         without_payload=not arguments.to_flag("with_payload", with_payload),
         with_vector=arguments.to_flag("with_vector", with_vector),
+        order_by=arguments.to_order(order_by),
     )
+    if order_by is not None and after is not None and not isinstance(after, str):
+        raise InvalidArgument(
+            "after must be the `next` of a page in the same order; it is not",
+            field="after",
+            hint="Begin without after",
+        )
     if after is not None:
         try:
             message.after.CopyFrom(codec.ids_to_wire(columns.check_ids([after], 1)))

@@ -159,6 +159,7 @@ class Records(rpc.RecordsServicer):
         result = self._collection(request.collection).delete(
             convert.ids_from_wire(request),
             filter=convert.optional_filter(request),
+            dry_run=request.dry_run,
             idempotency_key=request.idempotency_key or None,
             wait=not request.no_wait,
             timeout=call.timeout,
@@ -264,6 +265,7 @@ class Records(rpc.RecordsServicer):
             convert.optional_filter(request),
             convert.id_from_wire(request, "after"),
             limit,
+            order_by=convert.order_from_wire(request),
             with_payload=not request.without_payload,
             with_vector=request.with_vector,
             timeout=call.timeout,
