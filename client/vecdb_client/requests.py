@@ -229,6 +229,7 @@ def scroll(
     limit: int,
     *,
     tenant: str | None,
+    order_by: str | Mapping[str, Any] | None,
     with_payload: bool,
     with_vector: bool,
 ) -> Request:
@@ -239,7 +240,14 @@ def scroll(
         tenant=check_caller(tenant),
         without_payload=not arguments.to_flag("with_payload", with_payload),
         with_vector=arguments.to_flag("with_vector", with_vector),
+        order_by=arguments.to_order(order_by),
     )
+    if order_by is not None and after is not None and not isinstance(after, str):
+        raise InvalidArgument(
+            "after must be the `next` of a page in the same order; it is not",
+            field="after",
+            hint="Begin without after",
+        )
     if after is not None:
         try:
             message.after.CopyFrom(codec.ids_to_wire(columns.check_ids([after], 1)))

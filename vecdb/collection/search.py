@@ -222,7 +222,7 @@ def answers(
     snapshot = _snapshot_of(view)
     edges = np.cumsum([0, *(len(one.slots) for one in found)]).tolist()
     cuts = list(pairwise(edges))
-    every = _ids_of(view, np.concatenate([one.slots for one in found]))
+    every = ids_of(view, np.concatenate([one.slots for one in found]))
     ids = [every[start:stop] for start, stop in cuts]
     payloads: list[list[bytes]] | None = None
     if request.with_payload:
@@ -251,7 +251,8 @@ def _snapshot_of(view: View) -> Snapshot:
     return view.snapshot
 
 
-def _ids_of(view: View, slots: NDArray[np.int64]) -> Ids:
+def ids_of(view: View, slots: NDArray[np.int64]) -> Ids:
+    """The ids of places of the view's snapshot; of none, of the collection's kind."""
     if len(slots):
         return _snapshot_of(view).ids_of(slots)
     return [] if view.state.id_kind == ID_STR else np.empty(0, np.int64)

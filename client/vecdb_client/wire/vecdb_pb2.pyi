@@ -690,20 +690,22 @@ class SetPayloadRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., payload: _Optional[bytes] = ..., replace: bool = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
-    __slots__ = ("collection", "ids", "filter", "idempotency_key", "no_wait", "tenant")
+    __slots__ = ("collection", "ids", "filter", "idempotency_key", "no_wait", "dry_run", "tenant")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     NO_WAIT_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     ids: Ids
     filter: Filter
     idempotency_key: bytes
     no_wait: bool
+    dry_run: bool
     tenant: str
-    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ..., tenant: _Optional[str] = ...) -> None: ...
+    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ..., dry_run: bool = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
     __slots__ = ("collection", "queries", "k", "filter", "mode", "min_score", "without_payload", "with_vector", "effort", "effort_bound", "estimator", "with_relevance", "with_surprise", "tenant", "offset", "diversity")
@@ -964,14 +966,23 @@ class FacetsResponse(_message.Message):
     others: int
     def __init__(self, values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ..., counts: _Optional[_Iterable[int]] = ..., others: _Optional[int] = ...) -> None: ...
 
+class OrderBy(_message.Message):
+    __slots__ = ("field", "descending")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    DESCENDING_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    descending: bool
+    def __init__(self, field: _Optional[str] = ..., descending: bool = ...) -> None: ...
+
 class ScrollRequest(_message.Message):
-    __slots__ = ("collection", "filter", "after", "limit", "without_payload", "with_vector", "tenant")
+    __slots__ = ("collection", "filter", "after", "limit", "without_payload", "with_vector", "order_by", "tenant")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     WITH_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     filter: Filter
@@ -979,8 +990,9 @@ class ScrollRequest(_message.Message):
     limit: int
     without_payload: bool
     with_vector: bool
+    order_by: OrderBy
     tenant: str
-    def __init__(self, collection: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., after: _Optional[_Union[Ids, _Mapping]] = ..., limit: _Optional[int] = ..., without_payload: bool = ..., with_vector: bool = ..., tenant: _Optional[str] = ...) -> None: ...
+    def __init__(self, collection: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., after: _Optional[_Union[Ids, _Mapping]] = ..., limit: _Optional[int] = ..., without_payload: bool = ..., with_vector: bool = ..., order_by: _Optional[_Union[OrderBy, _Mapping]] = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class ScrollResponse(_message.Message):
     __slots__ = ("records", "next")
