@@ -172,7 +172,8 @@ class Groups:
 class Explanation:
     """How a search was answered.
 
-    - ``mode``: the path that was taken: exact, scan, tree or graph; ``matching``: records that may match
+    - ``mode``: the path that was taken: exact, scan, tree or graph
+    - ``matching``: records that may match
     - ``level``, ``why``: what the memory budget keeps in memory; ``degraded``: pages are laid out
       for more memory, so links or codes are read by mapping until segments are rewritten
     - ``io_engine``: what reads pages: io_uring, threads or mmap; None: nothing was read yet
@@ -181,6 +182,8 @@ class Explanation:
     - ``nodes_expanded``: slots whose neighbours were looked at; ``nodes_visited``: nodes of trees;
       ``blocks_scanned``, ``codes_scanned``, ``codes_refined``: codes read; ``vectors_scored``:
       compared exactly
+    - ``costs``: microseconds that each path was expected to take, by mode; of ``mode="auto"`` the
+      least decides
     """
 
     matches: Matches
@@ -204,6 +207,7 @@ class Explanation:
     codes_refined: int = 0
     vectors_scored: int = 0
     nodes_visited: int = 0
+    costs: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

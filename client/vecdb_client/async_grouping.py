@@ -7,7 +7,7 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from . import columns, responses, search_requests
-from .async_calls import AsyncCaller
+from .async_handle import AsyncHandle
 from .results import Facets, Groups
 from .settings import Default, Timeout
 
@@ -15,11 +15,8 @@ Filter = object
 """An expression of ``F``, the dict form, anything with ``to_dict()``, or None."""
 
 
-class AsyncGrouping:
+class AsyncGrouping(AsyncHandle):
     """Counts by value and groups of matches, for a collection."""
-
-    name: str
-    _caller: AsyncCaller
 
     async def search_groups(
         self,

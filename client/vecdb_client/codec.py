@@ -83,7 +83,7 @@ FIELD_TYPE: Final = Names(
 )
 MODE: Final = Names(
     "mode",
-    {"auto": pb.AUTO, "exact": pb.EXACT, "scan": pb.SCAN, "graph": pb.GRAPH},
+    {"auto": pb.AUTO, "exact": pb.EXACT, "scan": pb.SCAN, "tree": pb.TREE, "graph": pb.GRAPH},
     default="auto",
 )
 ESTIMATOR: Final = Names(

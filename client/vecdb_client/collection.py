@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
-from . import columns, limits, requests, responses, search_requests, sources
-from .calls import Caller
+from . import columns, limits, requests, responses, search_requests, sources, write_requests
 from .columns import Payload
 from .grouping import Filter, Grouping
 from .progress import ProgressLike, open_progress
@@ -24,18 +23,16 @@ from .results import (
     WriteResult,
 )
 from .settings import Default, Timeout, check_timeout
+from .sharing import TenantsLike, check_tenants, parse_sharing
+from .tenant_methods import TenantMethods
 from .uploads import Upload
 
 
-class Collection(Grouping):
+class Collection(Grouping, TenantMethods):
     """A handle of one collection; cheap, and as long-lived as its client.
 
     ``timeout`` of every method: seconds, retries included; left out, the client's.
     """
-
-    def __init__(self, caller: Caller, name: str) -> None:
-        self._caller = caller
-        self.name = name
 
     def describe(self, *, timeout: Timeout = Default.CLIENT) -> CollectionInfo:
         """Dimension, metric, fields, number of records."""
@@ -80,6 +77,8 @@ class Collection(Grouping):
         payloads: Sequence[Payload] | None = None,
         *,
         rows: Sequence[Mapping[str, Any]] | None = None,
+        tenants: TenantsLike | None = None,
+        tenant: str | None = None,
         condition: Mapping[str, Any] | None = None,
         idempotency_key: bytes | None = None,
         wait: bool = True,
@@ -88,18 +87,25 @@ class Collection(Grouping):
         """Write one batch, all of it or nothing; existing records are replaced, payload and all.
 
         Columns (``ids``, ``vectors`` [n, dim], ``payloads``) or ``rows`` of {"id": ..,
-        "vector": .., "payload": ..}. ``condition``: one of {"if_absent": True},
+        "vector": .., "payload": ..}.
+        ``tenants``: who is to see the records from now on, one name, several, or a list for each
+        record; the first owns it; []: nobody. None: those who do now; a new record is seen by
+        nobody, but by calls without ``tenant``. ``tenant``: write as this one: new records are its
+        own, and records that are not its own are refused (``PermissionDenied``). A name that is new
+        makes a tenant. ``condition``: one of {"if_absent": True},
         {"if_present": True}, {"if_sequence": n}, {"filter": ..}, which must hold for every record.
         The same ``idempotency_key`` (1-64 bytes) again gives the first answer, for a day.
         ``wait``: return when the batch is durable and the next search sees it.
         Never split: for more than fits one message see ``upload``.
         """
-        request = requests.upsert(
+        request = write_requests.upsert(
             self.name,
             ids,
             vectors,
             payloads,
             rows=rows,
+            tenants=tenants,
+            tenant=tenant,
             condition=condition,
             idempotency_key=idempotency_key,
             wait=wait,
@@ -112,6 +118,8 @@ class Collection(Grouping):
         ids: IdsLike | None = None,
         payloads: Sequence[Payload] | None = None,
         *,
+        tenants: str | Sequence[str] | None = None,
+        tenant: str | None = None,
         progress: ProgressLike = True,
         on_error: Literal["raise", "collect"] = "raise",
         resume: str | None = None,
@@ -123,6 +131,7 @@ class Collection(Grouping):
         ``vectors``: an array, or an iterable of arrays [n_i, dim] or of batches (with ``ids``,
         ``vectors``, ``payloads``). ``ids``: row numbers if left out; let them be distinct, for a
         chunk that is sent again may come after later ones.
+        ``tenants``, ``tenant``: as in ``upsert``, for all records alike.
         ``progress``: True: a bar, on a terminal; or called with (records, bytes) done.
         ``on_error``: "raise" ``UploadFailed`` (with ``report``) if a record was refused, when all
         others are stored; "collect" returns the report.
@@ -131,8 +140,10 @@ class Collection(Grouping):
         ``timeout``: seconds to wait for the acknowledgement of a chunk, through broken connections
         too; then ``UploadFailed`` is raised in any case.
         """
+        names = None if tenants is None else check_tenants(tenants)
+        sharing = parse_sharing(names, tenant, 0)
         source = sources.Source(vectors, ids, payloads, total)
-        job = Upload(self.name, source, on_error=on_error, resume=resume)
+        job = Upload(self.name, source, on_error=on_error, resume=resume, sharing=sharing)
         with open_progress(progress, job.total) as shown:
             self._caller.upload(job, check_timeout(timeout), shown)
         return job.finish()
@@ -141,12 +152,18 @@ class Collection(Grouping):
         self,
         ids: IdsLike,
         *,
+        tenant: str | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
         timeout: Timeout = Default.CLIENT,
     ) -> Records:
-        """Records by id, in the order asked; ``missing`` tells which are not stored."""
-        request = requests.get(self.name, ids, with_payload=with_payload, with_vector=with_vector)
+        """Records by id, in the order asked; ``missing`` tells which are not stored.
+
+        ``tenant``: those that it does not see are missing; None: all are seen.
+        """
+        request = requests.get(
+            self.name, ids, tenant=tenant, with_payload=with_payload, with_vector=with_vector
+        )
         answer = self._caller.call(request, timeout)
         return responses.got(answer, with_payload=with_payload, with_vector=with_vector)
 
@@ -154,6 +171,7 @@ class Collection(Grouping):
         self,
         ids: IdsLike | None = None,
         *,
+        tenant: str | None = None,
         filter: Filter = None,
         dry_run: bool = False,
         idempotency_key: bytes | None = None,
@@ -162,13 +180,14 @@ class Collection(Grouping):
     ) -> WriteResult:
         """Delete by ids or by a filter; ids that are not stored are passed over.
 
-        ``dry_run``: delete nothing, and tell how many it would be (``count``) and as of which
-        commit (``sequence``).
+        ``tenant``: only records that it owns; None: all. ``dry_run``: delete nothing, and tell
+        how many it would be (``count``) and as of which commit (``sequence``).
         """
-        request = requests.delete(
+        request = write_requests.delete(
             self.name,
             ids,
             filter,
+            tenant=tenant,
             dry_run=dry_run,
             idempotency_key=idempotency_key,
             wait=wait,
@@ -180,6 +199,7 @@ class Collection(Grouping):
         ids: IdsLike,
         payload: Mapping[str, Any] | bytes,
         *,
+        tenant: str | None = None,
         replace: bool = False,
         idempotency_key: bytes | None = None,
         wait: bool = True,
@@ -187,17 +207,30 @@ class Collection(Grouping):
     ) -> WriteResult:
         """Merge ``payload`` into those of the records, key by key, or replace them.
 
-        ``NotFound`` if one of them is not stored; then nothing is changed.
+        ``NotFound`` if one of them is not stored; then nothing is changed. ``tenant``: nor for one
+        that it does not see, and ``PermissionDenied`` for one that it does not own.
         """
-        request = requests.set_payload(
-            self.name, ids, payload, replace=replace, idempotency_key=idempotency_key, wait=wait
+        request = write_requests.set_payload(
+            self.name,
+            ids,
+            payload,
+            tenant=tenant,
+            replace=replace,
+            idempotency_key=idempotency_key,
+            wait=wait,
         )
         return responses.write_result(self._caller.call(request, timeout))
 
-    def count(self, filter: Filter = None, *, timeout: Timeout = Default.CLIENT) -> int:
-        """How many records there are, or match a filter; exact."""
-        answer = self._caller.call(requests.count(self.name, filter), timeout)
-        return int(answer.count)
+    def count(
+        self,
+        filter: Filter = None,
+        *,
+        tenant: str | None = None,
+        timeout: Timeout = Default.CLIENT,
+    ) -> int:
+        """How many records there are, or match a filter, or a tenant sees; exact."""
+        request = requests.count(self.name, filter, tenant=tenant)
+        return int((self._caller.call(request, timeout)).count)
 
     def scroll(
         self,
@@ -205,6 +238,7 @@ class Collection(Grouping):
         after: int | str | None = None,
         limit: int = 100,
         *,
+        tenant: str | None = None,
         order_by: str | Mapping[str, Any] | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
@@ -212,6 +246,7 @@ class Collection(Grouping):
     ) -> Records:
         """A page of records in the order of their ids; pass its ``next`` as ``after``.
 
+        ``tenant``: only those that it sees; None: all.
         ``order_by``: a declared field, or {"field": .., "descending": True}: by its values, equal
         ones by id; of a list the value counts that comes first; records that lack the field come
         last. ``next`` is then a text that is good for the same order alone.
@@ -221,6 +256,7 @@ class Collection(Grouping):
             filter,
             after,
             limit,
+            tenant=tenant,
             order_by=order_by,
             with_payload=with_payload,
             with_vector=with_vector,
@@ -233,6 +269,7 @@ class Collection(Grouping):
         vector: ArrayLike,
         k: int = 10,
         *,
+        tenant: str | None = None,
         offset: int = 0,
         diversity: float | None = None,
         filter: Filter = None,
@@ -249,9 +286,10 @@ class Collection(Grouping):
         """The ``k`` best matches of one vector [dim], best first.
 
         Exactly min(k, matching records) of them, fewer only by ``min_score``.
+        ``tenant``: whose records to search, those that were granted to it; None: all records.
         ``mode``: "exact" scores every vector; "scan" reads every code, then scores the vectors of
-        the most promising; "graph" walks from neighbour to neighbour and reads few of either;
-        "auto" chooses by the number of records.
+        the most promising; "tree" reads the codes of nodes near the vector that hold what matches;
+        "graph" walks from neighbour to neighbour; "auto" takes what is expected to cost least.
         ``effort``: how many vectors a scan scores or how wide a walk is, as a factor (default 1, at
         most 64); or "bound": a scan scores as many as the codes' error bound asks for.
         ``estimator``: what codes are compared by: "rabitq", or "hamming" (the signs alone).
@@ -264,6 +302,7 @@ class Collection(Grouping):
             self.name,
             columns.to_query(vector),
             k,
+            tenant=tenant,
             offset=offset,
             diversity=diversity,
             filter=filter,
@@ -284,6 +323,7 @@ class Collection(Grouping):
         vectors: ArrayLike,
         k: int = 10,
         *,
+        tenant: str | None = None,
         offset: int = 0,
         diversity: float | None = None,
         filter: Filter = None,
@@ -302,6 +342,7 @@ class Collection(Grouping):
             self.name,
             columns.to_matrix(vectors),
             k,
+            tenant=tenant,
             offset=offset,
             diversity=diversity,
             filter=filter,
@@ -322,6 +363,7 @@ class Collection(Grouping):
         vector: ArrayLike,
         k: int = 10,
         *,
+        tenant: str | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -334,6 +376,7 @@ class Collection(Grouping):
             self.name,
             columns.to_query(vector),
             k,
+            tenant=tenant,
             filter=filter,
             mode=mode,
             effort=effort,
@@ -341,6 +384,3 @@ class Collection(Grouping):
             min_score=min_score,
         )
         return responses.explanation(self._caller.call(request, timeout))
-
-    def __repr__(self) -> str:
-        return f"Collection({self.name!r} of {self._caller.settings.address!r})"

@@ -8,7 +8,7 @@ from typing import Literal
 from numpy.typing import ArrayLike
 
 from . import columns, responses, search_requests
-from .calls import Caller
+from .handle import Handle
 from .results import Facets, Groups
 from .settings import Default, Timeout
 
@@ -16,11 +16,8 @@ Filter = object
 """An expression of ``F``, the dict form, anything with ``to_dict()``, or None."""
 
 
-class Grouping:
+class Grouping(Handle):
     """Counts by value and groups of matches, for a collection."""
-
-    name: str
-    _caller: Caller
 
     def search_groups(
         self,

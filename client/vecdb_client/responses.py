@@ -24,7 +24,12 @@ from .results import (
 )
 from .wire import vecdb_pb2 as pb
 
-_FIGURES: Final = {one.name for one in fields(Explanation)} - {"matches", "mode", "io_engine"}
+_FIGURES: Final = {one.name for one in fields(Explanation)} - {
+    "matches",
+    "mode",
+    "io_engine",
+    "costs",
+}
 """Of an explanation: what has the same name and value on the wire."""
 
 
@@ -83,6 +88,7 @@ def explanation(message: pb.Explanation) -> Explanation:
         matches=found,
         mode=codec.MODE.from_wire(message.mode),
         io_engine=message.io_engine or None,
+        costs=dict(sorted(message.costs.items())),  # a map has no order on the wire
         **{name: getattr(message, name) for name in _FIGURES},
     )
 

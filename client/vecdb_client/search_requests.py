@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from . import arguments, codec, limits
 from .filter_messages import filter_to_wire
 from .requests import Request, make_request
+from .sharing import check_caller
 from .wire import vecdb_pb2 as pb
 
 
@@ -49,7 +50,6 @@ def search_groups(
     groups: int,
     group_size: int,
     *,
-    tenant: str | None,
     with_payload: bool,
     with_vector: bool,
     with_relevance: bool,
@@ -63,7 +63,6 @@ def search_groups(
         group_by=arguments.to_text("group_by", group_by),
         groups=arguments.to_integer("groups", groups, limits.GROUPS),
         group_size=arguments.to_integer("group_size", group_size, limits.GROUP_SIZE),
-        tenant=None if tenant is None else arguments.to_name("tenant", tenant),
         **columns,
         **_how(collection, **options),
     )
@@ -75,6 +74,7 @@ def explain(
     query: NDArray[Any],
     k: int,
     *,
+    tenant: str | None,
     filter: object,
     mode: str,
     effort: float | str | None,
@@ -84,6 +84,7 @@ def explain(
     """``query``: [1, dim] as ``columns.to_query`` gives it."""
     how = _how(
         collection,
+        tenant=tenant,
         filter=filter,
         mode=mode,
         effort=effort,
@@ -111,6 +112,7 @@ def _columns(
 def _how(
     collection: str,
     *,
+    tenant: str | None,
     filter: object,
     mode: str,
     effort: float | str | None,
@@ -121,6 +123,7 @@ def _how(
     effort_number, effort_bound = arguments.to_effort(effort)
     return {
         "collection": arguments.to_text("name", collection),
+        "tenant": check_caller(tenant),
         "filter": filter_to_wire(filter),
         "mode": codec.MODE.to_wire(mode),
         "min_score": None if min_score is None else arguments.to_number("min_score", min_score),
@@ -138,6 +141,6 @@ def facets(
         field=arguments.to_text("field", field),
         filter=filter_to_wire(filter),
         limit=arguments.to_integer("limit", limit, limits.FACETS),
-        tenant=None if tenant is None else arguments.to_name("tenant", tenant),
+        tenant=check_caller(tenant),
     )
     return make_request("Records", "Facets", message, pb.FacetsResponse)

@@ -148,6 +148,7 @@ class Records(rpc.RecordsServicer):
         result = self._collection(request.collection).set_payload(
             _required_ids(request),
             request.payload,
+            tenant=convert.tenant_from_wire(request),
             replace=request.replace,
             idempotency_key=request.idempotency_key or None,
             wait=not request.no_wait,
@@ -158,6 +159,7 @@ class Records(rpc.RecordsServicer):
     def Delete(self, request: pb.DeleteRequest, call: Call) -> pb.WriteResponse:
         result = self._collection(request.collection).delete(
             convert.ids_from_wire(request),
+            tenant=convert.tenant_from_wire(request),
             filter=convert.optional_filter(request),
             dry_run=request.dry_run,
             idempotency_key=request.idempotency_key or None,
@@ -167,6 +169,7 @@ class Records(rpc.RecordsServicer):
         return convert.write_to_wire(result)
 
     def Search(self, request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
+        access.check_search(call.caller, request)
         queries = codec.vectors_from_wire(request.queries, "queries")
         collection = self._collection(request.collection)
         options = convert.search_from_wire(request)
@@ -174,6 +177,7 @@ class Records(rpc.RecordsServicer):
             collection,
             queries=len(queries),
             k=request.k,
+            tenant=options["tenant"],
             filter=options["filter"],
             with_vector=request.with_vector,
             scores=request.with_relevance + request.with_surprise,
@@ -189,6 +193,7 @@ class Records(rpc.RecordsServicer):
         return pb.SearchResponse(matches=convert.matches_to_wire(found))
 
     def SearchGroups(self, request: pb.SearchGroupsRequest, call: Call) -> pb.SearchGroupsResponse:
+        access.check_search(call.caller, request)
         query = _one_query(request, "a search by groups")
         collection = self._collection(request.collection)
         options = convert.groups_from_wire(request)
@@ -197,6 +202,7 @@ class Records(rpc.RecordsServicer):
             collection,
             queries=groups,
             k=size,
+            tenant=options["tenant"],
             filter=options["filter"],
             with_vector=request.with_vector,
             scores=request.with_relevance + request.with_surprise,
@@ -208,7 +214,6 @@ class Records(rpc.RecordsServicer):
             request.group_by,
             groups,
             size,
-            tenant=request.tenant if request.HasField("tenant") else None,
             **options,
             timeout=call.timeout,
         )
@@ -223,15 +228,19 @@ class Records(rpc.RecordsServicer):
             timeout=call.timeout,
         )
         call.notes["engine_ms"] = round(explanation.seconds * 1000, 3)
-        return convert.explanation_to_wire(access.explained_to(call.caller, explanation))
+        left_open = codec.MODE.from_wire(request.mode) == "auto"
+        return convert.explanation_to_wire(
+            access.explained_to(call.caller, explanation, left_open=left_open)
+        )
 
     def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
         collection = self._collection(request.collection)
-        ids = _required_ids(request)
+        ids, tenant = _required_ids(request), convert.tenant_from_wire(request)
         if request.with_vector:
-            answers.check_vectors(collection, records=len(ids), timeout=call.timeout)
+            answers.check_vectors(collection, records=len(ids), tenant=tenant, timeout=call.timeout)
         records = collection.get(
             ids,
+            tenant=tenant,
             with_payload=not request.without_payload,
             with_vector=request.with_vector,
             timeout=call.timeout,
@@ -242,29 +251,33 @@ class Records(rpc.RecordsServicer):
 
     def Count(self, request: pb.CountRequest, call: Call) -> pb.CountResponse:
         collection = self._collection(request.collection)
-        return pb.CountResponse(
-            count=collection.count(convert.optional_filter(request), timeout=call.timeout)
+        count = collection.count(
+            convert.optional_filter(request),
+            tenant=convert.tenant_from_wire(request),
+            timeout=call.timeout,
         )
+        return pb.CountResponse(count=count)
 
     def Facets(self, request: pb.FacetsRequest, call: Call) -> pb.FacetsResponse:
         found = self._collection(request.collection).facets(
             request.field,
             convert.optional_filter(request),
             request.limit or FACETS_LIMIT,
-            tenant=request.tenant if request.HasField("tenant") else None,
+            tenant=convert.tenant_from_wire(request),
             timeout=call.timeout,
         )
         return convert.facets_to_wire(found)
 
     def Scroll(self, request: pb.ScrollRequest, call: Call) -> pb.ScrollResponse:
         collection = self._collection(request.collection)
-        limit = request.limit or SCROLL_LIMIT
+        limit, tenant = request.limit or SCROLL_LIMIT, convert.tenant_from_wire(request)
         if request.with_vector:
-            answers.check_vectors(collection, records=limit, timeout=call.timeout)
+            answers.check_vectors(collection, records=limit, tenant=tenant, timeout=call.timeout)
         records = collection.scroll(
             convert.optional_filter(request),
             convert.id_from_wire(request, "after"),
             limit,
+            tenant=tenant,
             order_by=convert.order_from_wire(request),
             with_payload=not request.without_payload,
             with_vector=request.with_vector,

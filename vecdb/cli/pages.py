@@ -13,6 +13,7 @@ def scroll_pages(
     condition: Any,
     *,
     rows: int,
+    tenant: str | None,
     with_vector: bool,
     after: int | str | None = None,
     limit: int | None = None,
@@ -27,7 +28,12 @@ def scroll_pages(
         size = rows if left is None else min(rows, left)
         try:
             page = records.scroll(
-                condition, after, size, order_by=order_by, with_vector=with_vector
+                condition,
+                after,
+                size,
+                tenant=tenant,
+                order_by=order_by,
+                with_vector=with_vector,
             )
         except Exception as error:
             if kind_of(error) != "LimitExceeded" or size == 1:

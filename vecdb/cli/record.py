@@ -34,17 +34,23 @@ def record() -> None:
 @record.command(cls=Command)
 @click.argument("collection")
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@options.tenant_option
 @options.vector_option
 @with_target
 @with_console
 def get(
-    collection: str, ids: tuple[str, ...], with_vector: bool, target: Target, console: Console
+    collection: str,
+    ids: tuple[str, ...],
+    tenant: str | None,
+    with_vector: bool,
+    target: Target,
+    console: Console,
 ) -> None:
     """Show the records with these IDs, in this order. Exit status 5 if one is not stored."""
     with target.reading() as database:
         records = database.collection(collection)
         wanted = options.record_ids(ids, records.describe().id_kind)
-        found = records.get(wanted, with_vector=with_vector)
+        found = records.get(wanted, tenant=tenant, with_vector=with_vector)
     console.rows(rows_of(found), columns(with_vector))
     missing = [str(id) for id in found.missing]
     if missing:
@@ -55,14 +61,19 @@ def get(
 @record.command(cls=Command)
 @click.argument("collection")
 @options.filter_option
+@options.tenant_option
 @with_target
 @with_console
 def count(
-    collection: str, condition: dict[str, Any] | None, target: Target, console: Console
+    collection: str,
+    condition: dict[str, Any] | None,
+    tenant: str | None,
+    target: Target,
+    console: Console,
 ) -> None:
     """Print how many records there are, or match a filter; exact."""
     with target.reading() as database:
-        found = database.collection(collection).count(condition)
+        found = database.collection(collection).count(condition, tenant=tenant)
     console.value("count", found)
 
 
@@ -70,6 +81,7 @@ def count(
 @click.argument("collection")
 @click.argument("field")
 @options.filter_option
+@options.tenant_option
 @click.option(
     "--limit",
     type=click.IntRange(1, limits.FACETS),
@@ -84,12 +96,13 @@ def facets(
     field: str,
     condition: dict[str, Any] | None,
     limit: int,
+    tenant: str | None,
     target: Target,
     console: Console,
 ) -> None:
     """Count records by the values of a declared FIELD, most frequent first; exact."""
     with target.reading() as database:
-        found = database.collection(collection).facets(field, condition, limit)
+        found = database.collection(collection).facets(field, condition, limit, tenant=tenant)
     rows = [{"value": one.value, "count": one.count} for one in found]
     console.rows(rows, FACET_COLUMNS, empty="no record has a value of it")
     if found.others:
@@ -111,6 +124,7 @@ def facets(
     show_default=True,
     help="Records to show at most.",
 )
+@options.tenant_option
 @options.vector_option
 @with_target
 @with_console
@@ -121,6 +135,7 @@ def scroll(
     order_by: str | None,
     descending: bool,
     limit: int,
+    tenant: str | None,
     with_vector: bool,
     target: Target,
     console: Console,
@@ -142,6 +157,7 @@ def scroll(
                 records,
                 condition,
                 rows=PAGE,
+                tenant=tenant,
                 with_vector=with_vector,
                 after=start,
                 limit=limit,
@@ -158,6 +174,7 @@ def scroll(
 @click.argument("collection")
 @click.argument("ids", metavar="[ID...]", nargs=-1)
 @options.filter_option
+@options.tenant_option
 @click.option("--dry-run", is_flag=True, help="Only print how many would be deleted.")
 @options.yes_option
 @with_target
@@ -166,6 +183,7 @@ def delete(
     collection: str,
     ids: tuple[str, ...],
     condition: dict[str, Any] | None,
+    tenant: str | None,
     dry_run: bool,
     yes: bool,
     target: Target,
@@ -174,13 +192,14 @@ def delete(
     """Delete records by id, or all that match a filter.
 
     --dry-run tells how many there are; else --yes, or the name of the collection typed, confirms.
+    As a tenant, of those that it owns.
     """
     if bool(ids) == (condition is not None):
         raise click.UsageError("name records by ID or by --filter, one of the two")
     with target.reading() if dry_run else target.writing() as database:
         records = database.collection(collection)
         wanted = options.record_ids(ids, records.describe().id_kind) if ids else None
-        matching = _deletable(records, wanted, condition)
+        matching = _deletable(records, wanted, condition, tenant)
         if dry_run:
             console.value("would_delete", matching)
             return
@@ -190,7 +209,7 @@ def delete(
                 f"This deletes {plural(matching, 'record')} of {collection} at {target.label}.",
                 yes=yes,
             )
-            matching = records.delete(wanted, filter=condition).count
+            matching = records.delete(wanted, tenant=tenant, filter=condition).count
     console.done(f"deleted {plural(matching, 'record')}", {"deleted": matching})
 
 
@@ -203,6 +222,7 @@ def delete(
     required=True,
     help='A JSON object, such as \'{"lang": "en"}\'; @- reads it from stdin.',
 )
+@options.tenant_option
 @click.option("--replace", is_flag=True, help="Replace payloads; else keys are merged into them.")
 @with_target
 @with_console
@@ -210,6 +230,7 @@ def set_payload(
     collection: str,
     ids: tuple[str, ...],
     payload: str,
+    tenant: str | None,
     replace: bool,
     target: Target,
     console: Console,
@@ -222,7 +243,7 @@ def set_payload(
     with target.writing() as database:
         records = database.collection(collection)
         wanted = options.record_ids(ids, records.describe().id_kind)
-        changed = records.set_payload(wanted, values, replace=replace).count
+        changed = records.set_payload(wanted, values, tenant=tenant, replace=replace).count
     console.done(f"changed {plural(changed, 'record')}", {"changed": changed})
 
 
@@ -240,10 +261,13 @@ def rows_of(records: Any) -> Iterator[dict[str, Any]]:
 
 
 def _deletable(
-    records: Any, ids: list[int] | list[str] | None, condition: dict[str, Any] | None
+    records: Any,
+    ids: list[int] | list[str] | None,
+    condition: dict[str, Any] | None,
+    tenant: str | None,
 ) -> int:
     """How many records a delete would take."""
-    return int(records.delete(ids, filter=condition, dry_run=True).count)
+    return int(records.delete(ids, tenant=tenant, filter=condition, dry_run=True).count)
 
 
 def _read(given: str) -> str:

@@ -16,7 +16,7 @@ from .output import Console, with_console
 from .tables import Column
 from .targets import Target, with_target
 
-MODES = ("auto", "exact", "scan", "graph")
+MODES = ("auto", "exact", "scan", "tree", "graph")
 ESTIMATORS = ("rabitq", "hamming")
 BATCH = 100
 BATCH_MATCHES = 20_000
@@ -26,7 +26,9 @@ RELEVANCE = (Column("relevance", kind="score"), Column("label"))
 SURPRISE = (Column("surprise_bits", "surprise", kind="score"),)
 EXPLAINED = {
     **dict.fromkeys(("matching", "segments", "tail", "pages_read", "read_calls"), "count"),
-    **dict.fromkeys(("io_rounds", "cache_hits", "nodes_expanded", "blocks_scanned"), "count"),
+    **dict.fromkeys(
+        ("io_rounds", "cache_hits", "nodes_expanded", "nodes_visited", "blocks_scanned"), "count"
+    ),
     **dict.fromkeys(("codes_scanned", "codes_refined", "vectors_scored"), "count"),
     "bytes_read": "bytes",
     "seconds": "score",
@@ -84,12 +86,14 @@ class Effort(click.ParamType):  # type: ignore[type-arg]  # not generic in click
     help="With --group-by, matches of each value (1); -k tells how many values.",
 )
 @options.filter_option
+@options.tenant_option
 @click.option(
     "--mode",
     type=click.Choice(MODES),
     default="auto",
     show_default=True,
-    help="exact: compare every vector; scan: read every code; graph: walk along neighbours.",
+    help="exact: compare every vector; scan: read every code; tree: walk over nodes nearby; "
+    "graph: walk along neighbours.",
 )
 @click.option(
     "--effort",
@@ -117,6 +121,7 @@ def search(
     group_by: str | None,
     group_size: int | None,
     condition: dict[str, Any] | None,
+    tenant: str | None,
     mode: str,
     effort: float | str | None,
     estimator: str | None,
@@ -150,7 +155,8 @@ def search(
         from .vectors import read_vectors
 
         queries = read_vectors(source)
-    settings: dict[str, Any] = {"filter": condition, "mode": mode, "min_score": min_score}
+    settings: dict[str, Any] = {"tenant": tenant, "filter": condition, "mode": mode}
+    settings |= {"min_score": min_score}
     asked = {"effort": effort, "estimator": estimator}
     settings |= {name: value for name, value in asked.items() if value is not None}
     scores = (*(RELEVANCE if relevance else ()), *(SURPRISE if surprise else ()))
@@ -158,7 +164,7 @@ def search(
         records = database.collection(collection)
         if queries is None:
             assert like is not None
-            queries = _stored_vector(records, like)
+            queries = _stored_vector(records, like, tenant)
         if explain:
             show_explained(console, _explanation(records, queries, k, settings))
             return
@@ -289,9 +295,9 @@ def rows_of(matches: Any) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _stored_vector(records: Any, like: str) -> Any:
+def _stored_vector(records: Any, like: str, tenant: str | None) -> Any:
     (wanted,) = options.record_ids((like,), records.describe().id_kind)
-    found = records.get([wanted], with_payload=False, with_vector=True)
+    found = records.get([wanted], tenant=tenant, with_payload=False, with_vector=True)
     if not len(found):
         raise NotFound(f"there is no record {wanted!r} to search by", field="id")
     return found.vectors

@@ -6,7 +6,6 @@ finds a record, its score is the one that exact search gives it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from ..index.rows import row_norms
 from ..index.scan import Queries
 from ..index.scan_codes import KEPT_MAX, Scan
 from ..index.shortlist import SIGMAS, Shortlist, rows_kept, shortlist, sigmas_at
+from .answers import answers_of, score_places
 from .graph_search import GRAPH_SHARE, has_graph, search_graph
 from .residence import Tally
 from .sealed import Sealed
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 EXACT_RECORDS, EXACT_NUMBERS = 2_000, 4 * 1024 * 1024
 """Mode auto compares as many matching records, or numbers of them, exactly: codes save no time."""
+FEW = 1_000
+"""So many matching records are scored one by one, wherever they lie, with no look at the others."""
 EXACT_SHARE = 1 / 16
 """Scoring a larger share of the matching rows one by one takes longer than comparing all."""
 BOUND = "bound"
@@ -128,6 +131,10 @@ class Lookup:
         """The ``k`` best of all matching vectors."""
         snapshot, store = self.snapshot, self.store
         self.tally.add(vectors_scored=self.matching * len(queries))
+        if self.origins is not None and self.matching <= FEW:
+            some = self if queries is self.queries else replace(self, queries=queries)
+            places = [snapshot.places_where(self.origins)] * len(queries)
+            return answers_of(some, score_places(some, places))
         return search_rows(
             snapshot.runs(self.origins, self.tally),
             queries,

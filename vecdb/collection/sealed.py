@@ -58,9 +58,7 @@ class Sealed:
     def live_slots(self) -> NDArray[np.int64]:
         return np.flatnonzero(unpack_mask(self.mask, len(self)))
 
-    def rows(
-        self, first: int, some: SlotSet | None = None, tally: Tally | None = None
-    ) -> Run:
+    def rows(self, first: int, some: SlotSet | None = None, tally: Tally | None = None) -> Run:
         """Its slots as a run from ``first`` on; ``some``: those that may match."""
         packed = self.masked(some)
         if self.segment.vectors is None:

@@ -162,6 +162,7 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
         degraded=any(one.segment.degraded for one in snapshot.segments),
         io_engine=store.io_engine,
         seconds=time.perf_counter() - began,
+        costs={},
         **lookup.tally.values(),
     )
 

@@ -40,7 +40,9 @@ class SearchMethods(Handle):
 
         ``tenant``: whose records to search, those that were granted to it; None: all records.
         ``mode``: "exact" compares every matching vector, "scan" the codes of all and then the
-        vectors of those that may be among the best; "auto" is exact where few match.
+        vectors of those that may be among the best, "tree" the codes of nodes near the vector that
+        hold what matches, "graph" walks from neighbour to neighbour; "auto" takes what is expected
+        to cost least.
         ``effort``: a factor of the rows that the codes keep (8 is high); None: 1, and then 4 where
         the error bound was not met; "bound": as many as it asks for. ``estimator``: "hamming" is
         faster for batches.

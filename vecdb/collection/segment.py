@@ -8,19 +8,14 @@ sees it.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..index.coded import CodedRun, count_bits
 from ..index.entries import Entries
-from ..index.graph import GraphRun
-from ..index.page_walk import PagePart
-from ..index.rows import Run, row_norms
-from ..index.tree_walk import TreeRun
+from ..index.rows import row_norms
 from ..quantize.planes import Encoder, Quantizer
 from ..schema import CollectionSchema
 from ..storage import segment_files
@@ -32,9 +27,9 @@ from ..storage.segment_ids import SegmentIds
 from ..storage.segment_info import SegmentInfo
 from ..storage.stored_pages import StoredPages
 from .levels import resident
-from .masks import full_mask, pack_slots, unpack_mask
-from .residence import Residence, Tally
-from .sealed_rows import PagedRows, SealedRows
+from .masks import pack_slots
+from .residence import Residence
+from .sealed_rows import PagedRows
 from .segment_columns import SegmentColumns
 from .segment_tree import SegmentTree
 from .slot_sets import SlotSets

@@ -96,9 +96,7 @@ class Snapshot:
         runs = [sealed.coded(base, some) for sealed, base, some in self.chosen(origins)]
         return runs + self.coded_tail(origins)
 
-    def chosen(
-        self, origins: NDArray[np.int64] | None
-    ) -> list[tuple[Sealed, int, SlotSet | None]]:
+    def chosen(self, origins: NDArray[np.int64] | None) -> list[tuple[Sealed, int, SlotSet | None]]:
         """The segments that hold some of ``origins``, the first place of each, and where they lie.
 
         None: all records, and all slots.

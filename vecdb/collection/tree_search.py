@@ -32,8 +32,8 @@ def search_tree(lookup: Lookup, effort: Effort) -> list[Nearest]:
     walk = TreeWalk(
         k=lookup.k,
         kept=rows_kept(lookup.k, effort.factor, lookup.matching - matching),
-        patience=patience_of(len(runs), effort.factor),
-        sigmas=effort.walk_sigmas,
+        patience=patience_of(lookup.as_queries.metric, len(runs), effort.factor),
+        sigmas=effort.sigmas,
         deadline=lookup.deadline,
         pool=lookup.store.pool,
         threads=lookup.store.threads,

@@ -26,8 +26,14 @@ from .prepared import prepare
 from .share import share
 from .tree import Tree
 
-PATIENCE = 64
-"""Nodes in a row that improve nothing, which end a walk of one tree at effort 1."""
+PATIENCE, PATIENCE_DOT = 128, 256
+"""Nodes in a row that improve nothing, which end a walk of one tree at effort 1.
+
+With 64, 128 and 256 recall@10 of GloVe was .980, .991 and .994; by dot .958, .980 and .991.
+Fashion-MNIST had .9997 with 64.
+"""
+LEAN_DOT = 0.5
+"""By products: how many deviations of a node's vectors count in its favour."""
 NEAR_MIN = 32
 """Estimates, the best, that a node has to improve."""
 _STEPS = 4_096  # nodes between two looks at the deadline: about a millisecond
@@ -92,9 +98,10 @@ class TreeWalked:
     codes_refined: int
 
 
-def patience_of(segments: int, effort: float) -> int:
-    """``TreeWalk.patience``: where matches are spread over segments, good nodes are farther apart."""
-    wanted = PATIENCE * math.ceil(math.log2(segments + 1)) * effort
+def patience_of(metric: str, segments: int, effort: float) -> int:
+    """``TreeWalk.patience``: matches that are spread over segments lie in more nodes."""
+    alone = PATIENCE_DOT if metric == "dot" else PATIENCE
+    wanted = alone * math.ceil(math.log2(segments + 1)) * effort
     return max(1, math.ceil(wanted))
 
 
@@ -119,7 +126,7 @@ def walk_trees(
         return [_nothing() for _ in range(len(queries))]
     job = _Job(runs, quantizer, queries, directions, walk, matching)
     share(range(len(queries)), job.work, walk.pool, walk.threads)
-    return job.results()
+    return job.found
 
 
 class _Job:
@@ -136,6 +143,9 @@ class _Job:
     ) -> None:
         self.runs, self.walk, self.quantizer = runs, walk, quantizer
         self.directions = np.ascontiguousarray(directions, np.float32)
+        self.by_product = quantizer.metric == "dot"
+        lengths = np.linalg.norm(self.directions, axis=1)
+        self.leans = (LEAN_DOT * lengths).astype(np.float32)
         self.wanted = min(walk.k, matching)
         self.kept = max(self.wanted, min(walk.kept, matching))
         self.near = max(self.wanted, NEAR_MIN)
@@ -162,11 +172,11 @@ class _Job:
         found = np.empty((1, self.kept), np.int64)
         near, state = np.empty(self.near, np.float32), np.zeros(kernel.STATE, np.int64)
         while not walk_trees_kernel(
-            *(self.table, self.quantizer.metric == "dot", self.directions[number]),
-            *(prepared.planes[number], prepared.terms[number]),
-            *(self.wanted, walk.patience, _STEPS),
-            *(keys, entries, near, state, found_e, found),
-        ):
+            self.table, self.by_product, self.leans[number], self.directions[number],
+            prepared.planes[number], prepared.terms[number],
+            self.wanted, walk.patience, _STEPS,
+            keys, entries, near, state, found_e, found,
+        ):  # fmt: skip
             walk.deadline.check("walking the tree")
         size = int(state[kernel.SETTLED])
         order = np.lexsort((found[0, :size], -found_e[0, :size]))
@@ -188,17 +198,14 @@ class _Job:
         left_sizes = np.zeros(1, np.int64)
         one = slice(number, number + 1)
         shorten_found(
-            *(self.table, quantizer.words, quantizer.bits, quantizer.padded, 0, 1),
-            *(found_e, found, sizes, prepared.planes8[one], prepared.terms8[one]),
-            *(prepared.kappas, self.walk.sigmas, self.wanted, left, left_sizes, refined),
-        )
+            self.table, quantizer.words, quantizer.bits, quantizer.padded, 0, 1,
+            found_e, found, sizes, prepared.planes8[one], prepared.terms8[one],
+            prepared.kappas, self.walk.sigmas, self.wanted, left, left_sizes, refined,
+        )  # fmt: skip
         places = left[0, : int(left_sizes[0])]
         bases = 8 * self.table[:, kernel.BASE]
         shifts = np.array([run.first for run in self.runs], np.int64) - bases
         return places + shifts[np.searchsorted(bases, places, side="right") - 1], int(refined[0])
-
-    def results(self) -> list[TreeWalked]:
-        return self.found
 
 
 def rank_mask(mask: NDArray[np.uint8], count: int) -> Ranked:
@@ -226,6 +233,7 @@ def _table(runs: Sequence[TreeRun]) -> NDArray[np.int64]:
         row[kernel.BASE] = block
         row[kernel.WORDS], row[kernel.RANKS] = words.ctypes.data, ranks.ctypes.data
         row[kernel.CENTROIDS] = tree.centroids.ctypes.data
+        row[kernel.MSD] = tree.msd.ctypes.data
         row[kernel.LO], row[kernel.HI] = tree.lo.ctypes.data, tree.hi.ctypes.data
         row[kernel.FIRST_CHILD] = tree.first_child.ctypes.data
         row[kernel.CHILDREN] = tree.n_child.ctypes.data
