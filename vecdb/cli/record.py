@@ -81,6 +81,7 @@ def count(
 @click.argument("collection")
 @click.argument("field")
 @options.filter_option
+@options.tenant_option
 @click.option(
     "--limit",
     type=click.IntRange(1, limits.FACETS),
@@ -192,7 +193,7 @@ def delete(
     """Delete records by id, or all that match a filter.
 
     --dry-run tells how many there are; else --yes, or the name of the collection typed, confirms.
-    As a tenant it counts those that it sees, and deletes those of them that it owns.
+    As a tenant, of those that it owns.
     """
     if bool(ids) == (condition is not None):
         raise click.UsageError("name records by ID or by --filter, one of the two")
