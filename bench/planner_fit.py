@@ -19,6 +19,7 @@ from vecdb import F
 from vecdb.collection.costs import Constants
 
 from .datasets import mixture
+from .figures import Figure
 
 SIZES = ((30_000, 96), (30_000, 384), (60_000, 768))
 SHARES = (0.05, 0.2, 0.5, 1.0)
@@ -108,3 +109,17 @@ def _fit(points: list[dict[str, Any]], names: tuple[str, ...]) -> tuple[NDArray[
         kept.remove(kept[int(np.argmin(some))])
     error = float(np.median(np.abs(rows @ found / times - 1.0)))
     return found, error
+
+
+def report_planner(rows: list[dict[str, Any]]) -> list[Figure]:
+    return [
+        Figure(
+            what=f"planner: {row['name']} of a path by {row['mode']}, nanoseconds",
+            goal="",
+            measured=f"{row['nanoseconds']:.4g}, shipped {row['shipped']:.4g}; the fit is off by "
+            f"{row['relative_error']:.0%} in the median",
+            met=None,
+        )
+        for row in rows
+        if row["kind"] == "constant"
+    ]
