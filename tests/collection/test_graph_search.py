@@ -248,6 +248,7 @@ def test_explanation_counts_what_was_read(tmp_path):
         assert again.vectors_scored == told.vectors_scored
 
 
+@pytest.mark.slow
 def test_auto_walks_the_graph_only_where_nearly_all_match(tmp_path, monkeypatch):
     monkeypatch.setattr(costs, "EXACT_NUMBERS", 0)
     monkeypatch.setattr(costs, "EXACT_RECORDS", 100)
@@ -265,6 +266,7 @@ def test_auto_walks_the_graph_only_where_nearly_all_match(tmp_path, monkeypatch)
         assert docs.explain(QUERIES[0], K, filter=F("part") == 11).mode == "exact"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", ["exact", "scan", "tree"])
 def test_what_a_walk_does_not_find_another_path_does(tmp_path, monkeypatch, rest):
     monkeypatch.setattr(costs, "EXACT_NUMBERS", 0)
