@@ -26,6 +26,7 @@ from . import columns
 from .arguments import check_flag, check_number
 from .diversity import Shape, make_shape
 from .levels import add_sizes, choose_level
+from .planner import costs_of
 from .scanning import BOUND, BY_BOUND, DEFAULT, Effort, Lookup
 from .sharing import check_caller
 from .snapshot import Snapshot
@@ -163,7 +164,7 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
         degraded=any(one.segment.degraded for one in snapshot.segments),
         io_engine=store.io_engine,
         seconds=time.perf_counter() - began,
-        costs={},
+        costs=costs_of(lookup, request.effort),
         **lookup.tally.values(),
     )
 
