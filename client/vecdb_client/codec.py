@@ -119,6 +119,29 @@ PARTS: Final = {"within": ("lat", "lon", "radius_m"), "box": ("top", "left", "bo
 """Operators with a dict of numbers, sent in this order."""
 
 
+def value_to_wire(value: str | int | float | bool) -> pb.Value:
+    """A value of a declared field, as it was stored."""
+    match value:
+        case bool():
+            return pb.Value(flag=value)
+        case int():
+            return pb.Value(integer=value)
+        case float():
+            return pb.Value(number=value)
+        case str():
+            return pb.Value(text=value)
+
+
+def value_from_wire(message: pb.Value, field: str = "values") -> str | int | float | bool:
+    kind = message.WhichOneof("kind")
+    if kind is None:
+        raise InvalidArgument(
+            f"{field}: the value holds none of text, integer, number, flag", field=field
+        )
+    value: str | int | float | bool = getattr(message, kind)
+    return value
+
+
 def ids_to_wire(ids: NDArray[Any] | Sequence[int] | Sequence[str]) -> pb.Ids:
     """Ids as a message: integers if ``ids`` is an array or its first item is one, else strings."""
     if isinstance(ids, np.ndarray) or (len(ids) > 0 and not isinstance(ids[0], str)):

@@ -20,6 +20,10 @@ __all__ = [
     "LABELS",
     "CollectionInfo",
     "Explanation",
+    "Facet",
+    "Facets",
+    "Group",
+    "Groups",
     "Match",
     "Matches",
     "Record",
@@ -36,6 +40,8 @@ __all__ = [
 Id = int | str
 Ids = NDArray[np.int64] | list[str]
 Payload = dict[str, Any]
+Value = str | int | float | bool
+"""Of a declared field; a datetime is ISO 8601 text in UTC."""
 
 LABELS = (
     (0.894, "Close Match"),
@@ -134,6 +140,36 @@ class Matches:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One row of ``Groups``: a value, and the best matches that have it."""
+
+    value: Value
+    matches: Matches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """The best matches of each value of a field; the group with the best match comes first.
+
+    - ``matches``: of each of ``values``, best first; a record with a list may be in several
+    """
+
+    field: str
+    values: list[Value]
+    matches: list[Matches]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, row: int) -> Group:
+        row = range(len(self))[row]
+        return Group(value=self.values[row], matches=self.matches[row])
+
+    def __iter__(self) -> Iterator[Group]:
+        return (self[row] for row in range(len(self)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """How a search was answered.
 
@@ -187,7 +223,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """Stored records: the answer of ``get`` (in the order asked) and ``scroll`` (in id order).
+    """Stored records: the answer of ``get`` (in the order asked) and ``scroll`` (in its order).
 
     - ``missing``: ids asked for that are not stored (``get`` only)
     - ``next``: pass it as ``after`` for the next page; None at the end (``scroll`` only)
@@ -218,6 +254,38 @@ class Records:
         )
 
     def __iter__(self) -> Iterator[Record]:
+        return (self[row] for row in range(len(self)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facet:
+    """One row of ``Facets``: a value, and how many records have it."""
+
+    value: Value
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facets:
+    """How many records have each value of a field, most frequent first; ties by value, ascending.
+
+    - ``counts``: int64[n], of each of ``values``
+    - ``others``: how many other values there are
+    """
+
+    field: str
+    values: list[Value]
+    counts: NDArray[np.int64]
+    others: int = 0
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, row: int) -> Facet:
+        row = range(len(self))[row]
+        return Facet(value=self.values[row], count=int(self.counts[row]))
+
+    def __iter__(self) -> Iterator[Facet]:
         return (self[row] for row in range(len(self)))
 
 

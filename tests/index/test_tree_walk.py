@@ -13,7 +13,7 @@ from vecdb.deadline import Deadline
 from vecdb.errors import DeadlineExceeded
 from vecdb.index import tree_walk
 from vecdb.index.tree_build import build_tree
-from vecdb.index.tree_walk import LEAN_DOT, TreeRun, TreeWalk, patience_of, walk_trees
+from vecdb.index.tree_walk import LEAN_DOT, TreeRun, TreeWalk, patience_of, rank_mask, walk_trees
 from vecdb.kernels.codes import scan_estimates
 from vecdb.kernels.tree_walk import SMALL
 from vecdb.quantize.bounds import KAPPA
@@ -33,6 +33,12 @@ def pack(bits):
     return np.packbits(np.asarray(bits, np.uint8), bitorder="little")
 
 
+def may_match(bits):
+    """What a run says of the slots that may match."""
+    bits = np.asarray(bits, bool)
+    return {"ranked": rank_mask(pack(bits), len(bits)), "matching": int(bits.sum())}
+
+
 def make_run(seed=0, *, count=COUNT, metric="l2", bits=4, first=0, chosen=None, quantizer=None):
     """A run and its rows in slot order; ``chosen``: bool[count], the slots that may match."""
     rows = clustered(seed, count)
@@ -49,7 +55,7 @@ def make_run(seed=0, *, count=COUNT, metric="l2", bits=4, first=0, chosen=None, 
         count=count,
         codes=codes,
         factors=factors,
-        mask=pack(np.ones(count) if chosen is None else chosen),
+        **may_match(np.ones(count, bool) if chosen is None else chosen),
         encoder=encoder,
         kappa=KAPPA,
         refine=refine,
@@ -59,7 +65,8 @@ def make_run(seed=0, *, count=COUNT, metric="l2", bits=4, first=0, chosen=None, 
 
 
 def bits_of(run):
-    return np.unpackbits(run.mask, count=run.count, bitorder="little").astype(bool)
+    words, _ = run.ranked
+    return np.unpackbits(words.view(np.uint8), count=run.count, bitorder="little").astype(bool)
 
 
 def estimates_of(run, query):
@@ -196,7 +203,7 @@ def test_walk_finds_as_many_as_are_wanted_whatever_may_match():
             far = np.argsort(-np.sum((rows - rows[0]) ** 2, axis=1))[: rng.integers(1, 400)]
             masks[0] = np.isin(np.arange(COUNT), far)
         runs = [
-            replace(run, mask=pack(mask)) for run, mask in zip((whole, other), masks, strict=True)
+            replace(run, **may_match(mask)) for run, mask in zip((whole, other), masks, strict=True)
         ]
         k = int(rng.integers(1, 400))
         walk = TreeWalk(k=k, kept=k, patience=1, sigmas=0.0)

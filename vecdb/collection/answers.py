@@ -66,7 +66,8 @@ def join_scored(some: Sequence[Scored], others: Sequence[Scored]) -> list[Scored
 
 def answers_of(lookup: Lookup, scored: Sequence[Scored]) -> list[Nearest]:
     """The best of what was scored for each query."""
-    if lookup.min_score is not None or lookup.k > _K_TOGETHER:
+    nothing = not any(len(places) for places, _ in scored)
+    if nothing or lookup.min_score is not None or lookup.k > _K_TOGETHER:
         return [_answer(lookup, places, scores) for places, scores in scored]
     places = np.concatenate([one for one, _ in scored])
     scores = np.concatenate([one for _, one in scored])

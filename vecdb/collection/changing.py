@@ -42,7 +42,8 @@ def upsert_batch(
         key,
         batch.digest,
         text + sharing.text(),
-        partial(_check_batch, row.schema.fields, batch, checked),
+        tenant=sharing.tenant,
+        recheck=partial(_check_batch, row.schema.fields, batch, checked),
     )
 
     def apply(group: Group, state: State) -> WriteResult:
@@ -86,7 +87,8 @@ def set_payloads(
         key,
         lambda: digest(word, ids_bytes(ids), patch),
         caller,
-        lambda now: check_stored_payload(patch, now, "payload"),
+        tenant=tenant,
+        recheck=lambda now: check_stored_payload(patch, now, "payload"),
     )
 
     def apply(group: Group, state: State) -> WriteResult:
@@ -113,7 +115,7 @@ def delete_ids(
     keys = sorted(set(id_keys(row.number, checked)))
     caller = caller_text(tenant)
     write = writes.make_write(
-        row, deadline, key, lambda: digest(b"delete", ids_bytes(checked)), caller
+        row, deadline, key, lambda: digest(b"delete", ids_bytes(checked)), caller, tenant
     )
 
     def apply(group: Group, state: State) -> WriteResult:

@@ -32,7 +32,7 @@ def read_fields(transaction: Transaction, row: CollectionRow, ids: Ids) -> list[
         for key in keys:
             payload = decode_payload(stored.get(key, b"")) or {}
             for place, (name, kind) in enumerate(fields):
-                values[place].append(_stored(payload.get(name, MISSING), kind))
+                values[place].append(stored_value(payload.get(name, MISSING), kind))
     return values
 
 
@@ -52,7 +52,7 @@ def read_field(transaction: Transaction, number: int, ids: Ids, column: ColumnIn
                 check_field_value(value, column.kind, column.name)
         except VecDBError:
             value = MISSING
-        values.append(_stored(value, column.kind))
+        values.append(stored_value(value, column.kind))
     return values
 
 
@@ -69,7 +69,8 @@ def _words(value: Any) -> Any:
     return tuple(map(words_of, value)) if isinstance(value, list) else words_of(value)
 
 
-def _stored(value: Any, kind: str) -> Any:
+def stored_value(value: Any, kind: str) -> Any:
+    """A payload's value as columns hold it: what it is compared as; ``MISSING`` and None stay."""
     convert = None if kind == "text" else to_comparable(kind)
     if convert is None or value is None or value is MISSING:
         return value

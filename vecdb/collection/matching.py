@@ -175,7 +175,7 @@ class Matching:
             return mask
         self.records.deadline.check("filtering records")
         test_slots = partial(self._test_slots, sealed)
-        columns = segment.columns.of(self.records.row.schema.fields)
+        columns = segment.columns.of(self.records.fields.row.schema.fields)
         bits = match_columns(self.typed[0], columns, len(segment), test_slots)
         mask = np.packbits(bits, bitorder="little")
         mask.flags.writeable = False
