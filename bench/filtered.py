@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import faiss
-import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
 import vecdb
 
 from .datasets import TRUE, Prepared, prepared
+from .peer_env import peer_version
 from .tenants import BEAMS, RECALL, ROWS, exact_reach, in_turns, make_graph, recall_of
 
 SHARE = 0.01
@@ -73,7 +73,7 @@ def _measure(data: Prepared) -> Iterator[dict[str, Any]]:
             "n": len(base),
             "share": SHARE,
             "path": path,
-            "peers": f"hnswlib {hnswlib.__version__}, faiss {faiss.__version__}",
+            "peers": f"{peer_version('hnswlib')}, faiss {faiss.__version__}",
             "short": sum(len(one) < TRUE for one in found["vecdb"]),
             **{f"{side}_us": 1e6 * float(np.median(times)) for side, times in walls.items()},
             **{f"{side}_cpu_us": 1e6 * spent for side, spent in cpus.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -45,6 +46,18 @@ def peer_python(name: str) -> Path:
         _run(python, "-m", "pip", "install", "--quiet", *REQUIREMENTS[name])
         made.write_text(wanted, encoding="utf-8")
     return python
+
+
+def import_peer(name: str) -> Any:
+    """The module of a peer in this process, for calls too short to cross to another.
+
+    Its environment comes last in the path: numpy and the like stay ours.
+    """
+    home = peer_python(name).parents[1]
+    folder = next(home.glob("lib/python*/site-packages"))
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    return importlib.import_module(name)
 
 
 def _run(*command: str | Path) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import faiss
-import hnswlib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ import vecdb
 
 from .curves import recall_by_distance
 from .datasets import TRUE, Prepared, prepared, squared_distances
+from .peer_env import import_peer, peer_version
 
 SIZES = (100, 1_000, 5_000, 20_000, 50_000)
 ROWS = 200_000
@@ -63,7 +63,7 @@ def _measure(
     data: Prepared, base: NDArray[np.float32], queries: NDArray[np.float32]
 ) -> Iterator[dict[str, Any]]:
     tenants = list(make_tenants(base, queries))
-    about = data.about | {"n": len(base), "peer": f"hnswlib {hnswlib.__version__}"}
+    about = data.about | {"n": len(base), "peer": peer_version("hnswlib")}
     with (
         tempfile.TemporaryDirectory(prefix="vecdb-bench-") as folder,
         vecdb.open(Path(folder) / "db", threads=1) as db,
@@ -134,7 +134,7 @@ def _graph_of(base: NDArray[np.float32], tenant: Tenant, folder: str) -> tuple[A
 def make_graph(
     base: NDArray[np.float32], rows: NDArray[np.int64], folder: str
 ) -> tuple[Any, dict[str, Any]]:
-    index = hnswlib.Index(space="l2", dim=base.shape[1])
+    index = import_peer("hnswlib").Index(space="l2", dim=base.shape[1])
     index.init_index(len(rows), M=_M, ef_construction=_EF_CONSTRUCTION, random_seed=0)
     index.add_items(base[rows], rows, num_threads=2)
     index.set_num_threads(1)

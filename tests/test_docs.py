@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from bench.document import demo_output, report_section, section
-from vecdb_server.access import DENIED, FILLED, OWNED, RULES
+from vecdb_server.access import DENIED, FILLED, RULES
 from vecdb_server.child import ServerProcess
 
 pytestmark = pytest.mark.slow
@@ -87,7 +87,7 @@ def test_command_lines_about_keys_succeed(tmp_path):
 def test_rules_of_the_security_document_are_those_of_the_server():
     rows = re.findall(r"^\| `(\w+)/(\w+)` \| ([\w:]*) \| (.*?) \|$", SECURITY, re.MULTILINE)
     told = {(service, method): (right, tenant) for service, method, right, tenant in rows}
-    texts = {DENIED: "refused", FILLED: "as that tenant", OWNED: "as that tenant"}
+    texts = {DENIED: "refused", FILLED: "as that tenant"}
     rules = {
         tuple(method.removeprefix("/vecdb.v1.").split("/")): (
             rule.right or "any",

@@ -15,6 +15,7 @@ from .collection import Clock, Collection, Store, keyring, reads
 from .collection.arguments import check_lookup
 from .collection.group import Group
 from .collection.store import find_named
+from .collection.tenants import rate_of
 from .collection.writes import collection_gone
 from .errors import AlreadyExists, InvalidArgument, LimitExceeded, NotFound
 from .keys import OVERLAP_SECONDS, KeyInfo, KeyRights, check_overlap
@@ -253,6 +254,13 @@ class Database:
         """The key whose secret this is; ``Unauthenticated`` if it is none that is valid now."""
         with self._store.environment.read() as transaction:
             return credentials.authenticate(transaction, secret, self._store.now_us)
+
+    def tenant_rate(self, collection: str, tenant: str) -> tuple[int, float | None]:
+        """The collection's number, and calls a second that all keys of a tenant may make there.
+
+        None: no bound. ``NotFound`` where there is no such collection or alias.
+        """
+        return rate_of(self._store, collection, tenant)
 
     def stats(self) -> dict[str, Any]:
         """Counters and sizes of the database, and of each collection by its name."""

@@ -23,6 +23,13 @@ BATCH_RECORDS = 100_000
 GET_RECORDS = 10_000
 """Ids in one get, and records in one page of a scroll."""
 
+DIVERSITY_K = 1_000
+"""Matches that a diverse search gives at most."""
+FACETS = 10_000
+"""Values that a count by value tells at most."""
+GROUPS = 1_000
+GROUP_SIZE = 100
+"""Groups of a search by groups, and matches of one of them; both together give at most ``K``."""
 EFFORT = 64
 """Largest effort of a search: the multiple of the default shortlist."""
 CODE_BITS = (1, 2, 4, 8)

@@ -128,6 +128,20 @@ def to_integer(name: str, value: object, high: int) -> int:
     return int(value)
 
 
+def to_offset(name: str, value: object, high: int) -> int:
+    """An integer from 0 that fits its field; ``high``, which errors tell, is the server's to check.
+
+    0 on the wire is 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InvalidArgument(
+            f"{name} must be an integer from 0 to {high}; got {type(value).__name__}", field=name
+        )
+    if not 0 <= value <= UINT32_MAX:
+        raise InvalidArgument(f"{name} must be from 0 to {high}; got {value}", field=name)
+    return int(value)
+
+
 def to_choice(name: str, value: object, known: tuple[int, ...]) -> int:
     """One of a few integers; no float or bool that equals one."""
     integer = isinstance(value, int | np.integer) and not isinstance(value, bool)

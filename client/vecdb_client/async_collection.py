@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
-from . import columns, limits, requests, responses, search_requests, sources
-from .async_calls import AsyncCaller
+from . import columns, limits, requests, responses, search_requests, sources, write_requests
+from .async_grouping import AsyncGrouping, Filter
+from .async_tenant_methods import AsyncTenantMethods
 from .columns import Payload
 from .progress import ProgressLike, open_progress
 from .requests import IdsLike
@@ -22,21 +23,15 @@ from .results import (
     WriteResult,
 )
 from .settings import Default, Timeout, check_timeout
+from .sharing import TenantsLike, check_tenants, parse_sharing
 from .uploads import Upload
 
-Filter = object
-"""An expression of ``F``, the dict form, anything with ``to_dict()``, or None."""
 
-
-class AsyncCollection:
+class AsyncCollection(AsyncGrouping, AsyncTenantMethods):
     """A handle of one collection; cheap, and as long-lived as its client.
 
     ``timeout`` of every method: seconds, retries included; left out, the client's.
     """
-
-    def __init__(self, caller: AsyncCaller, name: str) -> None:
-        self._caller = caller
-        self.name = name
 
     async def describe(self, *, timeout: Timeout = Default.CLIENT) -> CollectionInfo:
         """Dimension, metric, fields, number of records."""
@@ -83,6 +78,8 @@ class AsyncCollection:
         payloads: Sequence[Payload] | None = None,
         *,
         rows: Sequence[Mapping[str, Any]] | None = None,
+        tenants: TenantsLike | None = None,
+        tenant: str | None = None,
         condition: Mapping[str, Any] | None = None,
         idempotency_key: bytes | None = None,
         wait: bool = True,
@@ -91,18 +88,25 @@ class AsyncCollection:
         """Write one batch, all of it or nothing; existing records are replaced, payload and all.
 
         Columns (``ids``, ``vectors`` [n, dim], ``payloads``) or ``rows`` of {"id": ..,
-        "vector": .., "payload": ..}. ``condition``: one of {"if_absent": True},
+        "vector": .., "payload": ..}.
+        ``tenants``: who is to see the records from now on, one name, several, or a list for each
+        record; the first owns it; []: nobody. None: those who do now; a new record is seen by
+        nobody, but by calls without ``tenant``. ``tenant``: write as this one: new records are its
+        own, and records that are not its own are refused (``PermissionDenied``). A name that is new
+        makes a tenant. ``condition``: one of {"if_absent": True},
         {"if_present": True}, {"if_sequence": n}, {"filter": ..}, which must hold for every record.
         The same ``idempotency_key`` (1-64 bytes) again gives the first answer, for a day.
         ``wait``: return when the batch is durable and the next search sees it.
         Never split: for more than fits one message see ``upload``.
         """
-        request = requests.upsert(
+        request = write_requests.upsert(
             self.name,
             ids,
             vectors,
             payloads,
             rows=rows,
+            tenants=tenants,
+            tenant=tenant,
             condition=condition,
             idempotency_key=idempotency_key,
             wait=wait,
@@ -115,6 +119,8 @@ class AsyncCollection:
         ids: IdsLike | None = None,
         payloads: Sequence[Payload] | None = None,
         *,
+        tenants: str | Sequence[str] | None = None,
+        tenant: str | None = None,
         progress: ProgressLike = True,
         on_error: Literal["raise", "collect"] = "raise",
         resume: str | None = None,
@@ -126,6 +132,7 @@ class AsyncCollection:
         ``vectors``: an array, or an iterable of arrays [n_i, dim] or of batches (with ``ids``,
         ``vectors``, ``payloads``). ``ids``: row numbers if left out; let them be distinct, for a
         chunk that is sent again may come after later ones.
+        ``tenants``, ``tenant``: as in ``upsert``, for all records alike.
         ``progress``: True: a bar, on a terminal; or called with (records, bytes) done.
         ``on_error``: "raise" ``UploadFailed`` (with ``report``) if a record was refused, when all
         others are stored; "collect" returns the report.
@@ -134,8 +141,10 @@ class AsyncCollection:
         ``timeout``: seconds to wait for the acknowledgement of a chunk, through broken connections
         too; then ``UploadFailed`` is raised in any case.
         """
+        names = None if tenants is None else check_tenants(tenants)
+        sharing = parse_sharing(names, tenant, 0)
         source = sources.Source(vectors, ids, payloads, total)
-        job = Upload(self.name, source, on_error=on_error, resume=resume)
+        job = Upload(self.name, source, on_error=on_error, resume=resume, sharing=sharing)
         with open_progress(progress, job.total) as shown:
             await self._caller.upload(job, check_timeout(timeout), shown)
         return job.finish()
@@ -144,12 +153,18 @@ class AsyncCollection:
         self,
         ids: IdsLike,
         *,
+        tenant: str | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
         timeout: Timeout = Default.CLIENT,
     ) -> Records:
-        """Records by id, in the order asked; ``missing`` tells which are not stored."""
-        request = requests.get(self.name, ids, with_payload=with_payload, with_vector=with_vector)
+        """Records by id, in the order asked; ``missing`` tells which are not stored.
+
+        ``tenant``: those that it does not see are missing; None: all are seen.
+        """
+        request = requests.get(
+            self.name, ids, tenant=tenant, with_payload=with_payload, with_vector=with_vector
+        )
         answer = await self._caller.call(request, timeout)
         return responses.got(answer, with_payload=with_payload, with_vector=with_vector)
 
@@ -157,14 +172,18 @@ class AsyncCollection:
         self,
         ids: IdsLike | None = None,
         *,
+        tenant: str | None = None,
         filter: Filter = None,
         idempotency_key: bytes | None = None,
         wait: bool = True,
         timeout: Timeout = Default.CLIENT,
     ) -> WriteResult:
-        """Delete by ids or by a filter; ids that are not stored are passed over."""
-        request = requests.delete(
-            self.name, ids, filter, idempotency_key=idempotency_key, wait=wait
+        """Delete by ids or by a filter; ids that are not stored are passed over.
+
+        ``tenant``: only records that it owns; None: all.
+        """
+        request = write_requests.delete(
+            self.name, ids, filter, tenant=tenant, idempotency_key=idempotency_key, wait=wait
         )
         return responses.write_result(await self._caller.call(request, timeout))
 
@@ -173,6 +192,7 @@ class AsyncCollection:
         ids: IdsLike,
         payload: Mapping[str, Any] | bytes,
         *,
+        tenant: str | None = None,
         replace: bool = False,
         idempotency_key: bytes | None = None,
         wait: bool = True,
@@ -180,17 +200,30 @@ class AsyncCollection:
     ) -> WriteResult:
         """Merge ``payload`` into those of the records, key by key, or replace them.
 
-        ``NotFound`` if one of them is not stored; then nothing is changed.
+        ``NotFound`` if one of them is not stored; then nothing is changed. ``tenant``: nor for one
+        that it does not see, and ``PermissionDenied`` for one that it does not own.
         """
-        request = requests.set_payload(
-            self.name, ids, payload, replace=replace, idempotency_key=idempotency_key, wait=wait
+        request = write_requests.set_payload(
+            self.name,
+            ids,
+            payload,
+            tenant=tenant,
+            replace=replace,
+            idempotency_key=idempotency_key,
+            wait=wait,
         )
         return responses.write_result(await self._caller.call(request, timeout))
 
-    async def count(self, filter: Filter = None, *, timeout: Timeout = Default.CLIENT) -> int:
-        """How many records there are, or match a filter; exact."""
-        answer = await self._caller.call(requests.count(self.name, filter), timeout)
-        return int(answer.count)
+    async def count(
+        self,
+        filter: Filter = None,
+        *,
+        tenant: str | None = None,
+        timeout: Timeout = Default.CLIENT,
+    ) -> int:
+        """How many records there are, or match a filter, or a tenant sees; exact."""
+        request = requests.count(self.name, filter, tenant=tenant)
+        return int((await self._caller.call(request, timeout)).count)
 
     async def scroll(
         self,
@@ -198,13 +231,23 @@ class AsyncCollection:
         after: int | str | None = None,
         limit: int = 100,
         *,
+        tenant: str | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
         timeout: Timeout = Default.CLIENT,
     ) -> Records:
-        """A page of records in the order of their ids; pass its ``next`` as ``after``."""
+        """A page of records in the order of their ids; pass its ``next`` as ``after``.
+
+        ``tenant``: only those that it sees; None: all.
+        """
         request = requests.scroll(
-            self.name, filter, after, limit, with_payload=with_payload, with_vector=with_vector
+            self.name,
+            filter,
+            after,
+            limit,
+            tenant=tenant,
+            with_payload=with_payload,
+            with_vector=with_vector,
         )
         answer = await self._caller.call(request, timeout)
         return responses.scrolled(answer, with_payload=with_payload, with_vector=with_vector)
@@ -214,6 +257,9 @@ class AsyncCollection:
         vector: ArrayLike,
         k: int = 10,
         *,
+        tenant: str | None = None,
+        offset: int = 0,
+        diversity: float | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -228,18 +274,25 @@ class AsyncCollection:
         """The ``k`` best matches of one vector [dim], best first.
 
         Exactly min(k, matching records) of them, fewer only by ``min_score``.
+        ``tenant``: whose records to search, those that were granted to it; None: all records.
         ``mode``: "exact" scores every vector; "scan" reads every code, then scores the vectors of
-        the most promising; "graph" walks from neighbour to neighbour and reads few of either;
-        "auto" chooses by the number of records.
+        the most promising; "tree" reads the codes of nodes near the vector that hold what matches;
+        "graph" walks from neighbour to neighbour; "auto" takes what is expected to cost least.
         ``effort``: how many vectors a scan scores or how wide a walk is, as a factor (default 1, at
         most 64); or "bound": a scan scores as many as the codes' error bound asks for.
         ``estimator``: what codes are compared by: "rabitq", or "hamming" (the signs alone).
+        ``offset``: leave out the first ones: with k, a page of one search for offset + k.
+        ``diversity``: from 0.0 to 1.0: among the 4 * k best, matches unlike each other are chosen
+        (maximal marginal relevance), given in the order of choice.
         ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
         """
         request = search_requests.search(
             self.name,
             columns.to_query(vector),
             k,
+            tenant=tenant,
+            offset=offset,
+            diversity=diversity,
             filter=filter,
             mode=mode,
             effort=effort,
@@ -258,6 +311,9 @@ class AsyncCollection:
         vectors: ArrayLike,
         k: int = 10,
         *,
+        tenant: str | None = None,
+        offset: int = 0,
+        diversity: float | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -274,6 +330,9 @@ class AsyncCollection:
             self.name,
             columns.to_matrix(vectors),
             k,
+            tenant=tenant,
+            offset=offset,
+            diversity=diversity,
             filter=filter,
             mode=mode,
             effort=effort,
@@ -292,6 +351,7 @@ class AsyncCollection:
         vector: ArrayLike,
         k: int = 10,
         *,
+        tenant: str | None = None,
         filter: Filter = None,
         mode: str = "auto",
         effort: float | Literal["bound"] | None = None,
@@ -304,6 +364,7 @@ class AsyncCollection:
             self.name,
             columns.to_query(vector),
             k,
+            tenant=tenant,
             filter=filter,
             mode=mode,
             effort=effort,
@@ -311,6 +372,3 @@ class AsyncCollection:
             min_score=min_score,
         )
         return responses.explanation(await self._caller.call(request, timeout))
-
-    def __repr__(self) -> str:
-        return f"AsyncCollection({self.name!r} of {self._caller.settings.address!r})"

@@ -83,7 +83,7 @@ FIELD_TYPE: Final = Names(
 )
 MODE: Final = Names(
     "mode",
-    {"auto": pb.AUTO, "exact": pb.EXACT, "scan": pb.SCAN, "graph": pb.GRAPH},
+    {"auto": pb.AUTO, "exact": pb.EXACT, "scan": pb.SCAN, "tree": pb.TREE, "graph": pb.GRAPH},
     default="auto",
 )
 ESTIMATOR: Final = Names(
@@ -107,6 +107,29 @@ OPERATOR: Final = Names(
         "all": pb.ALL,
     },
 )
+
+
+def value_to_wire(value: str | int | float | bool) -> pb.Value:
+    """A value of a declared field, as it was stored."""
+    match value:
+        case bool():
+            return pb.Value(flag=value)
+        case int():
+            return pb.Value(integer=value)
+        case float():
+            return pb.Value(number=value)
+        case str():
+            return pb.Value(text=value)
+
+
+def value_from_wire(message: pb.Value, field: str = "values") -> str | int | float | bool:
+    kind = message.WhichOneof("kind")
+    if kind is None:
+        raise InvalidArgument(
+            f"{field}: the value holds none of text, integer, number, flag", field=field
+        )
+    value: str | int | float | bool = getattr(message, kind)
+    return value
 
 
 def ids_to_wire(ids: NDArray[Any] | Sequence[int] | Sequence[str]) -> pb.Ids:

@@ -24,6 +24,13 @@ BATCH_RECORDS = 100_000
 GET_RECORDS = 10_000
 """Ids in one get, and records in one page of a scroll."""
 
+DIVERSITY_K = 1_000
+"""Matches that a diverse search gives at most."""
+FACETS = 10_000
+"""Values that a count by value tells at most."""
+GROUPS = 1_000
+GROUP_SIZE = 100
+"""Groups of a search by groups, and matches of one of them; both together give at most ``K``."""
 EFFORT = 64
 """Largest effort of a search: the multiple of the default shortlist."""
 CODE_BITS = (1, 2, 4, 8)
@@ -51,6 +58,14 @@ KEY_RATE = 1_000_000
 """Largest bound of a key's calls, a second or at once."""
 KEY_OVERLAP_SECONDS = 30 * 24 * 3600.0
 """How long the old secret of a rotated key may stay valid."""
+
+RECORD_TENANTS = 4_096
+"""Tenants that may see one record."""
+TENANT_COPIES = 4_096
+"""Tenants that may see by one copied set, and copied sets that one of them may see."""
+TENANTS_PAGE = 10_000
+"""Tenants in one page of a list."""
+TENANT_RATE = KEY_RATE
 
 FILTER_DEPTH = 16
 FILTER_NODES = 1_024

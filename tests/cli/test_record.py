@@ -149,3 +149,17 @@ def test_payload_that_cannot_be_stored_changes_nothing(run, docs, payload):
 def test_payload_of_a_missing_record_is_not_found(run, docs):
     words = ["record", "set-payload", "docs", "3", "99", "--payload", '{"year": 1}']
     assert run(*words, *docs.options).status == 5
+
+
+def test_facets_are_a_table(run, docs):
+    result = run("record", "facets", "docs", "lang", *docs.options)
+    assert result.out == 'value  count\n"de"       5\n"en"       5\n'
+    result = run("record", "facets", "docs", "year", "--limit", 2, "-o", "json", *docs.options)
+    assert json.loads(result.out) == [{"value": 2000, "count": 1}, {"value": 2001, "count": 1}]
+    result = run("record", "facets", "docs", "year", "--limit", 9, *docs.options)
+    assert "1 other value" in result.err
+
+
+def test_facets_of_a_filter(run, docs):
+    words = ("record", "facets", "docs", "lang", "--filter", '{"year": {"lt": 2003}}')
+    assert run(*words, *docs.options).out == 'value  count\n"en"       2\n"de"       1\n'

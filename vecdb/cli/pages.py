@@ -13,6 +13,7 @@ def scroll_pages(
     condition: Any,
     *,
     rows: int,
+    tenant: str | None,
     with_vector: bool,
     after: int | str | None = None,
     limit: int | None = None,
@@ -25,7 +26,7 @@ def scroll_pages(
     while left is None or left > 0:
         size = rows if left is None else min(rows, left)
         try:
-            page = records.scroll(condition, after, size, with_vector=with_vector)
+            page = records.scroll(condition, after, size, tenant=tenant, with_vector=with_vector)
         except Exception as error:
             if kind_of(error) != "LimitExceeded" or size == 1:
                 raise

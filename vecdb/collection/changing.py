@@ -35,7 +35,9 @@ def upsert_batch(
     keys = id_keys(row.number, batch.ids)
     checked = parse_condition(condition, row.schema.fields)
     text = b"" if checked is None else checked.text
-    write = writes.make_write(row, deadline, key, batch.digest, text + sharing.text())
+    write = writes.make_write(
+        row, deadline, key, batch.digest, text + sharing.text(), sharing.tenant
+    )
 
     def apply(group: Group, state: State) -> WriteResult:
         return writes.upsert(group, state, row, batch, keys, checked, sharing)
@@ -61,7 +63,7 @@ def set_payloads(
     word = b"replace" if replace else b"merge"
     caller = caller_text(tenant)
     write = writes.make_write(
-        row, deadline, key, lambda: digest(word, ids_bytes(ids), patch), caller
+        row, deadline, key, lambda: digest(word, ids_bytes(ids), patch), caller, tenant
     )
 
     def apply(group: Group, state: State) -> WriteResult:
@@ -88,7 +90,7 @@ def delete_ids(
     keys = sorted(set(id_keys(row.number, checked)))
     caller = caller_text(tenant)
     write = writes.make_write(
-        row, deadline, key, lambda: digest(b"delete", ids_bytes(checked)), caller
+        row, deadline, key, lambda: digest(b"delete", ids_bytes(checked)), caller, tenant
     )
 
     def apply(group: Group, state: State) -> WriteResult:

@@ -35,7 +35,7 @@ def delete_matching(
     test = make_test(node, row)
     text = repr(node).encode()
     write = writes.make_write(
-        row, deadline, key, lambda: digest(b"delete where", text), caller_text(tenant)
+        row, deadline, key, lambda: digest(b"delete where", text), caller_text(tenant), tenant
     )
     seen, found = -1, []
     with store.view(name, with_snapshot=store.has_snapshot(name)) as view:

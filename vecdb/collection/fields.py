@@ -24,11 +24,12 @@ def read_fields(transaction: Transaction, row: CollectionRow, ids: Ids) -> list[
         for key in keys:
             payload = decode_payload(stored.get(key, b"")) or {}
             for place, (name, kind) in enumerate(fields):
-                values[place].append(_stored(payload.get(name, MISSING), kind))
+                values[place].append(stored_value(payload.get(name, MISSING), kind))
     return values
 
 
-def _stored(value: Any, kind: str) -> Any:
+def stored_value(value: Any, kind: str) -> Any:
+    """A payload's value as columns hold it: what it is compared as; ``MISSING`` and None stay."""
     convert = to_comparable(kind)
     if convert is None or value is None or value is MISSING:
         return value

@@ -19,7 +19,7 @@ from ..storage.records import unpack_record
 from ..storage.transaction import Transaction
 from .matching import MaskCache, Matched, Matching
 from .payload import decode_payload
-from .record_tests import KnownFields, RecordTests, Test
+from .record_tests import KnownFields, RecordFields, RecordTests, Test
 from .snapshot import Snapshot
 
 _CHECK_RECORDS = 1_024
@@ -106,10 +106,10 @@ class FilterCache:
             found = Matched(sequence=state.sequence, origins=origins)
         else:
             found = Matching(
-                records=RecordTests(transaction, row, test, deadline, self._known),
+                records=RecordTests(self.fields_of(transaction, row, deadline), test),
                 snapshot=snapshot,
                 node=node,
-                patches=self._patches_of(transaction, row),
+                patches=self.patches_of(transaction, row),
                 masks=self._masks,
             ).find(kept)
         found.origins.flags.writeable = False
@@ -129,7 +129,14 @@ class FilterCache:
     def _held_slots(self) -> int:
         return sum(len(one.origins) for one in self._found.values())
 
-    def _patches_of(self, transaction: Transaction, row: CollectionRow) -> Patches:
+    def fields_of(
+        self, transaction: Transaction, row: CollectionRow, deadline: Deadline
+    ) -> RecordFields:
+        """What reads the declared fields of records, and remembers those that no column has."""
+        return RecordFields(transaction, row, deadline, self._known)
+
+    def patches_of(self, transaction: Transaction, row: CollectionRow) -> Patches:
+        """Of all records whose payload was changed after it was written."""
         version = count_changes(transaction, row.number)
         with self._lock:
             known, patches = self._patches.get(row.number, (-1, None))

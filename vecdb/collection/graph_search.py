@@ -45,13 +45,13 @@ class Paths:
 
 def paths_of(snapshot: Snapshot, origins: NDArray[np.int64] | None) -> Paths:
     paths = Paths(arrays=[], parts=[], scanned=[])
-    for sealed, base, mask in snapshot.chosen(origins):
+    for sealed, base, some in snapshot.chosen(origins):
         if sealed.segment.entries is None:
-            paths.scanned.append(sealed.coded(base, mask))
+            paths.scanned.append(sealed.coded(base, some))
         elif sealed.segment.on_pages:
-            paths.parts.append(sealed.page_part(base, mask))
+            paths.parts.append(sealed.page_part(base, some))
         else:
-            paths.arrays.append(sealed.graph(base, mask))
+            paths.arrays.append(sealed.graph(base, some))
     paths.scanned.extend(snapshot.coded_tail(origins))
     return paths
 

@@ -22,7 +22,7 @@ from ..storage.patches import Patches
 from .column_masks import match_columns
 from .masks import slots_in, unpack_mask
 from .record_tests import RecordTests
-from .segment import Sealed
+from .sealed import Sealed
 from .snapshot import Snapshot
 
 MASK_BYTES = 64 * 1024 * 1024

@@ -16,7 +16,7 @@ from ..index.share import share
 from ..kernels.page_score import score_on_pages
 from ..storage.format import DTYPE_CODES
 from ..storage.stored_pages import StoredPages
-from .segment import Sealed
+from .sealed import Sealed
 
 if TYPE_CHECKING:
     from .scanning import Lookup
@@ -93,7 +93,7 @@ def _ask(lookup: Lookup, lists: Lists) -> list[_Asked]:
     """What to read of each segment."""
     query_of, places = lists.query_of, lists.places
     asked = []
-    for sealed, base, mask in lookup.chosen:
+    for sealed, base, some in lookup.chosen:
         here = (places >= base) & (places < base + len(sealed))
         if not here.any():
             continue
@@ -105,7 +105,7 @@ def _ask(lookup: Lookup, lists: Lists) -> list[_Asked]:
             _Asked(
                 sealed=sealed,
                 base=base,
-                mask=sealed.masked(mask),
+                mask=sealed.masked(some),
                 distinct=distinct,
                 query_of=pairs >> 32,
                 at=np.searchsorted(distinct, page_of),

@@ -23,8 +23,8 @@ from .building import Build, build_bytes, disk_bytes
 from .fields import read_fields
 from .levels import add_sizes, choose_level, layout_at, sizes_of, sizes_to_be
 from .residence import Residence
+from .sealed import Sealed
 from .sealing import Swap, make_background, tail_rows
-from .segment import Sealed
 from .snapshot import Snapshot
 from .writes import collection_gone
 

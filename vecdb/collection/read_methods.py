@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .. import limits
 from ..deadline import Deadline
-from ..results import Records
+from ..results import Facets, Records
 from ..schema import check_integer
-from . import reads
+from . import facets, reads
 from .arguments import check_flag
 from .batch import check_ids
 from .handle import Filter, Handle, IdsLike
@@ -50,6 +50,28 @@ class ReadMethods(Handle):
         deadline = Deadline.after(timeout)
         deadline.check("counting records")
         return reads.count(self._store, self.name, check_caller(tenant), filter, deadline)
+
+    def facets(
+        self,
+        field: str,
+        filter: Filter = None,
+        limit: int = 10,
+        *,
+        tenant: str | None = None,
+        timeout: float | None = None,
+    ) -> Facets:
+        """How many records, of those that match, have each value of a declared field; exact.
+
+        The ``limit`` most frequent values, ties by value. A record counts once for each value of
+        a list, and not at all where it lacks the field. ``tenant``: of what it sees; None: of all.
+        """
+        deadline = Deadline.after(timeout)
+        while True:
+            row = self._store.row(self.name)
+            wanted = facets.make_request(row, field, tenant, filter, limit)
+            found = facets.count_values(self._store, self.name, wanted, deadline)
+            if found is not None:
+                return found
 
     def scroll(
         self,

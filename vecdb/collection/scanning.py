@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from ..deadline import Deadline
 from ..index.flat import Nearest, score_candidates, search_rows
 from ..index.graph import SIGMAS as WALK_SIGMAS
+from ..index.lists import Lists
 from ..index.rows import row_norms
 from ..index.scan import Queries
 from ..index.scan_codes import KEPT_MAX, Scan
 from ..index.shortlist import SIGMAS, Shortlist, rows_kept, shortlist, sigmas_at
+from .answers import answers_of, score_places
 from .graph_search import GRAPH_SHARE, has_graph, search_graph
 from .residence import Tally
-from .segment import Sealed
+from .sealed import Sealed
+from .slot_sets import SlotSet
 from .snapshot import Snapshot
 from .tree_search import search_tree
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 EXACT_RECORDS, EXACT_NUMBERS = 2_000, 4 * 1024 * 1024
 """Mode auto compares as many matching records, or numbers of them, exactly: codes save no time."""
+FEW = 1_000
+"""So many matching records are scored one by one, wherever they lie, with no look at the others."""
 EXACT_SHARE = 1 / 16
 """Scoring a larger share of the matching rows one by one takes longer than comparing all."""
 BOUND = "bound"
@@ -93,8 +98,8 @@ class Lookup:
         return self.snapshot.live if self.origins is None else len(self.origins)
 
     @cached_property
-    def chosen(self) -> list[tuple[Sealed, int, NDArray[np.uint8] | None]]:
-        """The segments that hold records that match: with first place and mask."""
+    def chosen(self) -> list[tuple[Sealed, int, SlotSet | None]]:
+        """The segments that hold records that match: with first place, and where."""
         return self.snapshot.chosen(self.origins)
 
     @cached_property
@@ -127,6 +132,10 @@ class Lookup:
         """The ``k`` best of all matching vectors."""
         snapshot, store = self.snapshot, self.store
         self.tally.add(vectors_scored=self.matching * len(queries))
+        if self.origins is not None and self.matching <= FEW:
+            some = self if queries is self.queries else replace(self, queries=queries)
+            places = [snapshot.places_where(self.origins)] * len(queries)
+            return answers_of(some, score_places(some, Lists.of(places)))
         return search_rows(
             snapshot.runs(self.origins, self.tally),
             queries,

@@ -28,8 +28,8 @@ from .plans import (
     plan_compaction,
     plan_seal,
 )
+from .sealed import Sealed
 from .sealing import Outdated, Swap
-from .segment import Sealed
 from .tail import row_bytes
 
 if TYPE_CHECKING:

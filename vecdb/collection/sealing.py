@@ -35,7 +35,8 @@ from ..storage.operations import scan_operations
 from ..storage.patches import drop_patches, scan_patches
 from .group import Group
 from .masks import pack_slots, unpack_mask
-from .segment import Sealed, Segment
+from .sealed import Sealed
+from .segment import Segment
 from .snapshot import Snapshot
 
 

@@ -18,12 +18,13 @@ from ..filters import Node, parse_filter
 from ..index.flat import Nearest
 from ..quantize.score import Background, relevance, surprise_bits
 from ..results import Explanation, Matches
-from ..schema import CollectionSchema, check_integer
+from ..schema import CollectionSchema
 from ..storage.catalogue import CollectionRow
 from ..storage.format import ID_STR
 from ..storage.records import Ids, id_keys
 from . import columns
 from .arguments import check_flag, check_number
+from .diversity import Shape, make_shape
 from .levels import add_sizes, choose_level
 from .scanning import BOUND, BY_BOUND, DEFAULT, Effort, Lookup
 from .sharing import check_caller
@@ -55,7 +56,7 @@ class Request:
 
     row: CollectionRow
     queries: NDArray[np.float32]
-    k: int
+    shape: Shape
     tenant: str | None
     node: Node | None
     mode: str
@@ -83,6 +84,8 @@ def make_request(
     with_relevance: bool,
     with_surprise: bool,
     single: bool,
+    offset: object = 0,
+    diversity: object = None,
 ) -> Request:
     """Check the arguments of ``search`` (``single``: ``vectors`` is one query) or of a batch."""
     checked_mode = _check_word("mode", mode, MODES)
@@ -99,7 +102,7 @@ def make_request(
     return Request(
         row=row,
         queries=_as_queries(schema, queries, "vector" if single else "vectors[{}]"),
-        k=check_integer("k", k, limits.K),
+        shape=make_shape(k, offset, diversity),
         tenant=check_caller(tenant),
         node=parse_filter(filter, schema.fields),
         mode=checked_mode,
@@ -128,11 +131,11 @@ def search(store: Store, name: str, request: Request, deadline: Deadline) -> lis
             background = store.backgrounds.get(view.transaction, view.row, view.state)
         lookup = _lookup(store, view, request, origins, deadline)
         if request.with_payload:
-            _, found = _run(lookup, request)
-            return _answers(view, request, found, background)
+            _, found = run(lookup, request)
+            return answers(view, request, found, background)
     # The snapshot is a value: without payloads nothing more is read from the transaction.
-    _, found = _run(lookup, request)
-    return _answers(view, request, found, background)
+    _, found = run(lookup, request)
+    return answers(view, request, found, background)
 
 
 def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Explanation | None:
@@ -143,8 +146,8 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
             return None
         origins = visible_origins(store, view, request.tenant, request.node, deadline)
         lookup = _lookup(store, view, request, origins, deadline)
-        path, found = _run(lookup, request)
-        (matches,) = _answers(view, request, found, None)
+        path, found = run(lookup, request)
+        (matches,) = answers(view, request, found, None)
     snapshot = lookup.snapshot
     live = store.live_of(view.row)
     plan = choose_level(None, add_sizes([])) if live is None else live.residence.plan
@@ -159,6 +162,7 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
         degraded=any(one.segment.degraded for one in snapshot.segments),
         io_engine=store.io_engine,
         seconds=time.perf_counter() - began,
+        costs={},
         **lookup.tally.values(),
     )
 
@@ -175,23 +179,25 @@ def _lookup(
         snapshot=_snapshot_of(view),
         origins=origins,
         queries=request.queries,
-        k=request.k,
+        k=request.shape.depth,
         min_score=request.min_score,
         deadline=deadline,
     )
 
 
-def _run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
+def run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
     """The path that was taken, and what was found."""
     path = lookup.path(request.mode, request.effort)
     try:
         if path == "exact":
-            return path, lookup.exact(request.queries)
-        if path == "graph":
-            return path, lookup.graph(request.effort)
-        if path == "tree":
-            return path, lookup.tree(request.effort)
-        return path, lookup.scan(request.effort)
+            found = lookup.exact(request.queries)
+        elif path == "graph":
+            found = lookup.graph(request.effort)
+        elif path == "tree":
+            found = lookup.tree(request.effort)
+        else:
+            found = lookup.scan(request.effort)
+        return path, request.shape.take(found, lookup)
     except RuntimeError:  # of a pool that was shut down meanwhile: say that it is closed
         lookup.store.environment.check_usable()
         raise
@@ -202,9 +208,10 @@ def _run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
             live.residence.end(lookup.tally)
 
 
-def _answers(
+def answers(
     view: View, request: Request, found: Sequence[Nearest], background: Background | None
 ) -> list[Matches]:
+    """What was found, with all that the request asks for."""
     if not found:
         return []
     snapshot = _snapshot_of(view)

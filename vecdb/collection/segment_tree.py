@@ -7,7 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..errors import DataCorruption
-from ..errors import DataCorruption
 from ..index.tree import Tree
 from ..storage import segment_files
 from ..storage.array_file import MappedArrays

@@ -1,4 +1,7 @@
-"""Arguments that name tenants: whom a call acts for, and who is to see the records of a write."""
+"""Arguments that name tenants: whom a call acts for, and who is to see the records of a write.
+
+The client carries a generated copy of this file.
+"""
 
 from __future__ import annotations
 
@@ -109,10 +112,21 @@ def parse_sharing(tenants: object, tenant: object, count: int) -> Sharing:
             limit=count,
             actual=len(tenants),
         )
+    return _parse_each(tenants, count)
+
+
+def _parse_each(tenants: Sequence[object], count: int) -> Sharing:
     known: dict[Names, int] = {}
-    checked: dict[Names, int] = {}  # as given: most records of a batch name the same tenants
+    # Most records of a batch name the same tenants: a list that was checked is known again, by what
+    # it holds, and a tuple, which cannot change, by itself. It is held, or another might be it.
+    checked: dict[Names, int] = {}
+    held: dict[int, tuple[object, int]] = {}
     places = np.empty(count, np.intp)
     for place, some in enumerate(tenants):
+        same = held.get(id(some))
+        if same is not None:
+            places[place] = same[1]
+            continue
         given = tuple(some) if isinstance(some, Sequence) and not isinstance(some, str) else None
         at = None if given is None or not _all_text(given) else checked.get(given)
         if at is None:
@@ -120,6 +134,8 @@ def parse_sharing(tenants: object, tenant: object, count: int) -> Sharing:
             at = known.setdefault(names, len(known))
             if given is not None:
                 checked[given] = at
+        if type(some) is tuple:
+            held[id(some)] = some, at
         places[place] = at
     return Sharing(lists=tuple(known), places=places)
 

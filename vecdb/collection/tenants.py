@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 
-from .. import limits
 from ..deadline import Deadline
 from ..errors import InvalidArgument, NotFound
 from ..results import RecordAccess, TenantInfo, WriteResult
@@ -16,9 +15,9 @@ from ..storage.records import Ids, get_records, id_keys, id_kind
 from ..storage.transaction import Transaction
 from . import granting, keyring
 from .access import NOBODY
-from .arguments import check_number
 from .directory import Directory, no_tenant, seen_through
 from .group import Group
+from .quotas import check_quotas
 from .sharing import Names
 from .store import Store
 from .writes import check_id_kind, collection_gone, result_of
@@ -64,6 +63,13 @@ def who_sees(store: Store, name: str, ids: Ids) -> RecordAccess:
             owner=None if owner is None else owner.name,
             tenants=tuple(sorted(one.name for one in found)),
         )
+
+
+def rate_of(store: Store, name: str, tenant: str) -> tuple[int, float | None]:
+    """The collection's number, and calls a second that the tenant's keys may make; None: any."""
+    with store.view(name) as view:
+        found = principals.find_principal(view.transaction, view.row.number, tenant)
+        return view.row.number, None if found is None else found.rate
 
 
 def change_grants(
@@ -114,15 +120,12 @@ def set_quota(
     deadline: Deadline,
 ) -> None:
     """``quotas``: ``max_records``, ``max_bytes``, ``rate``; None: no bound."""
-    max_records, max_bytes, rate = quotas
-    records = _check_bound("max_records", max_records)
-    size_bytes = _check_bound("max_bytes", max_bytes)
-    checked = _check_rate(rate)
+    records, size_bytes, rate = check_quotas(*quotas)
     row = store.row(name)
 
     def apply(group: Group, state: State) -> WriteResult:
         return granting.set_quota(
-            group, row, tenant, max_records=records, max_bytes=size_bytes, rate=checked
+            group, row, tenant, max_records=records, max_bytes=size_bytes, rate=rate
         )
 
     _write(store, row, apply, _WRITE_BYTES, deadline)
@@ -153,27 +156,3 @@ def _info(transaction: Transaction, number: int, one: Principal) -> TenantInfo:
         max_bytes=one.max_bytes,
         rate=one.rate,
     )
-
-
-def _check_bound(field: str, value: object) -> int | None:
-    if value is None:
-        return None
-    if type(value) is not int or not 0 <= value < 1 << 63:
-        got = value if type(value) is int else type(value).__name__
-        raise InvalidArgument(
-            f"{field} must be an integer, 0 or more, or None for no bound; got {got}", field=field
-        )
-    return value
-
-
-def _check_rate(value: object) -> float | None:
-    if value is None:
-        return None
-    rate = check_number("rate", value, "None for no bound")
-    if not 0 < rate <= limits.TENANT_RATE:
-        raise InvalidArgument(
-            f"rate must be above 0 and at most {limits.TENANT_RATE} calls a second; got {rate:g}",
-            field="rate",
-            limit=limits.TENANT_RATE,
-        )
-    return rate

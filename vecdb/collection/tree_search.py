@@ -33,8 +33,8 @@ def search_tree(lookup: Lookup, effort: Effort) -> list[Nearest]:
     walk = TreeWalk(
         k=lookup.k,
         kept=rows_kept(lookup.k, effort.factor, lookup.matching - matching),
-        patience=patience_of(len(runs), effort.factor),
-        sigmas=effort.walk_sigmas,
+        patience=patience_of(lookup.as_queries.metric, len(runs), effort.factor),
+        sigmas=effort.sigmas,
         deadline=lookup.deadline,
         pool=lookup.store.pool,
         threads=lookup.store.threads,
@@ -54,10 +54,10 @@ def _parts_of(lookup: Lookup) -> tuple[list[TreeRun], list[CodedRun]]:
     """What is walked, and what is left to be scanned."""
     runs: list[TreeRun] = []
     scanned: list[CodedRun] = []
-    for sealed, base, mask in lookup.chosen:
-        run = sealed.tree(base, mask)
+    for sealed, base, some in lookup.chosen:
+        run = sealed.tree(base, some)
         if run is None:
-            scanned.append(sealed.coded(base, mask))
+            scanned.append(sealed.coded(base, some))
         else:
             runs.append(run)
     return runs, scanned + lookup.snapshot.coded_tail(lookup.origins)

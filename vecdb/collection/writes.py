@@ -70,11 +70,17 @@ def make_write(
     key: bytes | None,
     content: Callable[[], bytes],
     condition: bytes = b"",
+    tenant: str | None = None,
 ) -> Write:
-    """What a write has beside its records; ``content()`` is the digest of those."""
+    """What a write has beside its records; ``content()`` is the digest of those.
+
+    Each tenant has idempotency keys of its own: it meets, and hears of, no other's.
+    """
     if key is None:
         return Write(row=row, deadline=deadline, key=None, digest=b"")
     checked = check_key(key)
+    if tenant is not None:
+        checked = digest(b"key of a tenant", tenant.encode(), checked)
     whole = digest(row.number.to_bytes(4, "little"), content(), condition)
     return Write(row=row, deadline=deadline, key=checked, digest=whole)
 

@@ -156,15 +156,15 @@ class _Job:
                 return
             end = min(start + _STEP, len(self.sizes))
             walk_graph_kernel(
-                *(self.table, quantizer.words, degree, prepared.planes, prepared.terms),
-                *(start, end, stamps, stamp, self.found_e, self.found, self.sizes, self.counts),
-            )
+                self.table, quantizer.words, degree, prepared.planes, prepared.terms, start, end,
+                stamps, stamp, self.found_e, self.found, self.sizes, self.counts,
+            )  # fmt: skip
             shorten_found(
-                *(self.table, quantizer.words, quantizer.bits, quantizer.padded, start, end),
-                *(self.found_e, self.found, self.sizes),
-                *(prepared.planes8, prepared.terms8, prepared.kappas),
-                *(walk.sigmas, self.k, self.left, self.left_sizes, self.refined),
-            )
+                self.table, quantizer.words, quantizer.bits, quantizer.padded, start, end,
+                self.found_e, self.found, self.sizes,
+                prepared.planes8, prepared.terms8, prepared.kappas,
+                walk.sigmas, self.k, self.left, self.left_sizes, self.refined,
+            )  # fmt: skip
 
     def results(self) -> Walked:
         bases = 8 * self.table[:, kernel.BASE]
