@@ -70,13 +70,30 @@ def prepared() -> Iterator[Prepared]:
     if folder and _wanted("glove-100"):
         yield _prepare("glove-100", "cosine", *read_arrays(Path(folder) / "glove-100"))
     n = 100_000 if os.environ.get(QUICK) else 1_000_000
-    name = f"mixture-{n // 1000}k-96"
-    if not _wanted(name):
-        return
-    if not (CACHE / "data" / f"{name}.npy").exists():
-        yield _prepare(name, "l2", *mixture(n, 96, QUERIES), synthetic=True)
-    else:
-        yield _prepare(name, "l2", None, None, synthetic=True)
+    if _wanted(mixture_name(n)):
+        yield prepared_mixture(n)
+
+
+def prepared_for_building() -> Iterator[Prepared]:
+    """Smaller ones, for ways to build a graph: some of them take minutes for these."""
+    folder = os.environ.get(VARIABLE)
+    if folder and _wanted("fashion-mnist-784"):
+        yield _prepare("fashion-mnist-784", "l2", *_read_images(Path(folder) / "fashion-mnist-784"))
+    n = 20_000 if os.environ.get(QUICK) else 200_000
+    if _wanted(mixture_name(n)):
+        yield prepared_mixture(n)
+
+
+def mixture_name(n: int) -> str:
+    return f"mixture-{n // 1000}k-96"
+
+
+def prepared_mixture(n: int) -> Prepared:
+    """``n`` vectors of 96 dimensions, and their queries."""
+    name = mixture_name(n)
+    if (CACHE / "data" / f"{name}.npy").exists():
+        return _prepare(name, "l2", None, None, synthetic=True)
+    return _prepare(name, "l2", *mixture(n, 96, QUERIES), synthetic=True)
 
 
 def _wanted(name: str) -> bool:

@@ -23,6 +23,7 @@ WARM = range(0, 300)
 BATCHES = {1: range(300, 1_100), 2: range(1_100, 1_500)}
 SINGLE = range(1_500, 1_900)
 COUNTED = range(1_900, 2_000)
+PILOT = range(1_500, 1_650)
 _SLICE = 50
 
 Rows = list[dict[str, Any]]
@@ -35,6 +36,7 @@ class Runner:
     - ``about``: what results say of it beside the setting
     - ``reopen``: opens it for so many threads, with cold caches
     - ``warms``: it caches what it reads, so it gets other queries first
+    - ``counts``: what the side says of its searches at the setting
     """
 
     side: Side
@@ -42,6 +44,7 @@ class Runner:
     reopen: Callable[[int], Any]
     about: dict[str, Any] = field(default_factory=dict)
     warms: bool = False
+    counts: Callable[[], dict[str, Any]] = dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,10 @@ class _Part:
 def run_in_turns(data: Prepared, runners: Sequence[Runner]) -> Rows:
     """One dict for each runner: its recall, times and reads.
 
-    ``qps_1`` and ``qps_2`` are of wall clock on one and two threads in batches, ``cpu_us_*`` CPU of
-    a query, ``p50_us`` and ``p95_us`` of single searches, ``reads`` requests of a query of the
-    batches on one thread, ``read_bytes`` what they brought.
+    ``qps_1`` and ``qps_2`` are of wall clock on one and two threads in batches, ``noise_*`` how far
+    slices of these lie apart, ``cpu_us_*`` CPU of a query, ``p50_us`` and ``p95_us`` of single
+    searches, ``reads`` requests of a query of the batches on one thread, ``read_bytes`` what they
+    brought.
     """
     rows: Rows = [{"side": runner.side.name} | runner.about | runner.setting for runner in runners]
     recalls: list[list[NDArray[np.float64]]] = [[] for _ in runners]
@@ -82,6 +86,17 @@ def run_in_turns(data: Prepared, runners: Sequence[Runner]) -> Rows:
         row |= {"recall": float(every.mean()), "queries": len(every)}
         row |= {"recall_p5": float(np.percentile(every, 5)), "recall_worst": float(every.min())}
     return rows
+
+
+def run_pilot(data: Prepared, runner: Runner) -> dict[str, Any]:
+    """What a runner does with a few queries on one thread: enough to choose settings by."""
+    base, queries = np.load(data.base, mmap_mode="r"), np.load(data.queries)
+    with tempfile.TemporaryDirectory(prefix="vecdb-bench-") as name:
+        turns = _Turns(data, base, queries, Path(name) / "answers.npy")
+        (found,) = turns.run([runner], PILOT, 1)
+    about = {"side": runner.side.name} | runner.about | runner.setting
+    about |= {"recall": float(found.recalls.mean()), "queries": len(PILOT)}
+    return about | _batch_figures(found, 1, len(PILOT))
 
 
 class _Turns:
@@ -150,6 +165,7 @@ def _batch_figures(part: _Part, threads: int, count: int) -> dict[str, Any]:
         f"qps_{threads}": count / wall,
         f"cpu_us_{threads}": 1e6 * cpu / count,
         f"qps_cpu_{threads}": count / cpu,
+        f"noise_{threads}": _noise([answer["wall_s"] for answer in part.answers]),
     }
     if threads == 1:
         figures |= {
@@ -159,6 +175,12 @@ def _batch_figures(part: _Part, threads: int, count: int) -> dict[str, Any]:
         if any("requests" in answer for answer in part.answers):
             figures["reads"] = part.total("requests") / count
     return figures
+
+
+def _noise(seconds: Sequence[float]) -> float:
+    """How far slices of as many queries lie apart: the middle half of them by their median."""
+    low, middle, high = np.percentile(seconds, (25, 50, 75))
+    return float((high - low) / middle)
 
 
 def _single_figures(part: _Part) -> dict[str, Any]:
