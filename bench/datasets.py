@@ -25,6 +25,8 @@ QUICK = "VECDB_BENCH_QUICK"
 SETS = "VECDB_BENCH_SETS"
 """Names of datasets, by commas: no others are measured."""
 QUERIES = 2_000
+WARM = 4_000
+"""Rows of the base that fill caches, at most."""
 TRUE = 10
 """Neighbours of a query whose distances are known."""
 
@@ -38,7 +40,7 @@ _STEP = 100_000
 class Prepared:
     """A dataset whose files are there.
 
-    - ``base``, ``queries``: ``.npy`` files of float32
+    - ``base``, ``queries``: ``.npy`` files of float32; ``warm``: rows to fill caches by
     - ``reach``: float64[q], the true squared distance of the ``TRUE``-th neighbour
     """
 
@@ -46,6 +48,7 @@ class Prepared:
     metric: str
     base: Path
     queries: Path
+    warm: Path
     reach: NDArray[np.float64]
     n: int
     dim: int
@@ -156,7 +159,7 @@ def _prepare(
     """The dataset in the cache folder; arrays of None are there already."""
     folder = CACHE / "data"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}{part}.npy" for part in ("", "-queries", "-reach")]
+    paths = [folder / f"{name}{part}.npy" for part in ("", "-queries", "-reach", "-warm")]
     if base is not None and queries is not None:
         for path, rows in zip(paths, (base, queries[:QUERIES]), strict=False):
             made = unit_rows(rows) if metric == "cosine" else rows.astype(np.float32)
@@ -164,11 +167,15 @@ def _prepare(
     rows, asked = np.load(paths[0], mmap_mode="r"), np.load(paths[1])
     if base is not None or not paths[2].exists():
         np.save(paths[2], _reach(rows, asked))
+    if base is not None or not paths[3].exists():
+        draws = np.random.default_rng(0).choice(len(rows), min(WARM, len(rows)), replace=False)
+        np.save(paths[3], rows[np.sort(draws)][np.argsort(np.argsort(draws))])
     return Prepared(
         name=name,
         metric=metric,
         base=paths[0],
         queries=paths[1],
+        warm=paths[3],
         reach=np.load(paths[2]),
         n=rows.shape[0],
         dim=rows.shape[1],

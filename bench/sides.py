@@ -9,10 +9,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from vecdb.collection.levels import choose_level, sizes_to_be
+from vecdb.schema import CollectionSchema
+from vecdb.storage.page_geometry import geometry
+
 from .datasets import TRUE, Prepared
 from .peer_env import Side, built_index, peer_version
 from .turns import COUNTED, Rows, Runner
 
+WARM_LEAST, WARM_MOST = 300, 4_000
+_NEW_PAGES = 5  # that a search brings into a cache which is not full, about
 CACHING = 1
 """Of its nodes: those that its sample queries visit; 2, the first levels, read 14 % more."""
 
@@ -45,6 +51,7 @@ class Ours:
         self._folder = tempfile.TemporaryDirectory(prefix="vecdb-bench-")
         self._side = Side("vecdb")
         self._bare: dict[str, Any] = {}
+        self._warm = WARM_LEAST
 
     @property
     def side(self) -> Side:
@@ -89,7 +96,21 @@ class Ours:
         self._bare = self._side.call("warm")
         self._reopen(1)
         self.level = self.counts(1.0)["level"]
+        self._warm = self._enough_to_warm()
         self._about["level"] = self.level
+
+    def _enough_to_warm(self) -> int:
+        """So many searches fill the cache of pages, or come near it."""
+        if self._budget is None:
+            return WARM_LEAST
+        bits, size = self._about["code_bits"], self._page_bytes
+        schema = CollectionSchema(
+            dim=self._data.dim, metric=self._data.metric, code_bits=bits, page_bytes=size
+        )
+        plan = choose_level(self._budget, sizes_to_be(schema, self._data.n, 8 * self._data.n))
+        page_bytes = geometry(self._data.dim, "float32", size).page_bytes
+        pages = plan.cache_bytes // page_bytes
+        return min(WARM_MOST, max(WARM_LEAST, pages // _NEW_PAGES))
 
     def runner(self, effort: float) -> Runner:
         return Runner(
@@ -97,7 +118,7 @@ class Ours:
             setting={"effort": effort},
             about=dict(self._about),
             reopen=self._reopen,
-            warms=True,
+            warm=self._warm,
             counts=lambda: self.counts(effort),
         )
 
