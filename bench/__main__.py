@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from .document import write_readme
+from .document import write_documents
 from .recall import VARIABLE
 from .results import FOLDER, write_results
 from .suites import SUITES, report_lines, suite_lines
@@ -52,8 +52,8 @@ def report() -> None:
 
 @bench.command()
 def readme() -> None:
-    """Run the demo; put its output and the report into README.md."""
-    write_readme()
+    """Run the demo; put its output and the report into README.md, and tables where they stand."""
+    write_documents()
 
 
 if __name__ == "__main__":

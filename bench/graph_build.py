@@ -322,3 +322,21 @@ def report_building(rows: Rows) -> list[Figure]:
             )
         )
     return found
+
+
+def build_lines(rows: Rows) -> list[str]:
+    """A Markdown table of the rows, for the document that decides by it."""
+    lines = [
+        "| dataset | way | CPU s | links a slot | distances at .95 / .99 | expanded |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        costs = [
+            listed([row[f"{name}_{recall}"] for recall in RECALLS], ",.0f")
+            for name in ("distances", "expanded")
+        ]
+        lines.append(
+            f"| {row['dataset']} ({row['n']:,} x {row['dim']}) | {row['way']} "
+            f"| {row['cpu_s']:.1f} | {row['degree']:.1f} | {costs[0]} | {costs[1]} |"
+        )
+    return lines
