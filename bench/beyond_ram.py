@@ -8,7 +8,7 @@ are measured in turns.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -31,7 +31,7 @@ INDEXES = ((64, 32), (64, 96), (64, 256))
 """Of diskannpy: links of a node (with 32, as many as ours, it reads more), and bytes of its codes,
 where they fit the dimension and the budget."""
 CODE_BITS = (4, 2)
-"""Ours; the second only where it allows a better level."""
+"""Ours; the second only where it allows a better level, or is built and allows as good a one."""
 LEAST_PAGE = 4096
 """Beside the size of pages that is the default for the dimension."""
 PAGE_BUDGETS = (0.30, 0.75)
@@ -104,7 +104,7 @@ def _compare(data: Prepared) -> Iterator[Row]:
         for share in BUDGETS:
             budget = int(share * data.raw_bytes)
             mine = []
-            for kind in _kinds(data, budget):
+            for kind in _kinds(data, budget, collections):
                 if kind not in collections:
                     one = Ours(data, code_bits=kind[0], page_bytes=kind[1])
                     collections[kind] = stack.enter_context(one)
@@ -174,14 +174,20 @@ def _turns(
         yield from ({"kind": "search"} | row for row in found)
 
 
-def _kinds(data: Prepared, budget: int) -> list[tuple[int, int | None]]:
-    """Of our collections: bits of their codes, those of the best level, and bytes of pages."""
-    levels = []
-    for bits in CODE_BITS:
+def _kinds(
+    data: Prepared, budget: int, built: Container[tuple[int, int | None]]
+) -> list[tuple[int, int | None]]:
+    """Of our collections: bits of their codes and bytes of pages; None: the default.
+
+    The bits are those of the best level; of several those that are ``built``, or the most.
+    """
+
+    def rank(bits: int) -> tuple[int, bool, int]:
         schema = CollectionSchema(dim=data.dim, metric=data.metric, code_bits=bits)
-        sizes = sizes_to_be(schema, data.n, 8 * data.n)
-        levels.append(LEVELS.index(choose_level(budget, sizes).level))
-    bits = CODE_BITS[levels.index(min(levels))]
+        plan = choose_level(budget, sizes_to_be(schema, data.n, 8 * data.n))
+        return LEVELS.index(plan.level), (bits, None) not in built, -bits
+
+    bits = min(CODE_BITS, key=rank)
     default = geometry(data.dim, "float32").page_bytes
     if default == LEAST_PAGE or 4 * data.dim + 64 > LEAST_PAGE:
         return [(bits, None)]
