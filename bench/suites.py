@@ -27,6 +27,7 @@ from .grouping import measure_grouping
 from .loopback import measure_loopback
 from .many_tenants import measure_many_tenants
 from .opening import measure_opening
+from .planner_fit import measure_planner, report_planner
 from .recall import measure_recall
 from .results import read_results
 from .scan import measure_scan, speed_ratios
@@ -34,6 +35,7 @@ from .sealing import measure_sealing
 from .searching import measure_search
 from .tenant_reports import report_filtered, report_many_tenants, report_tenants
 from .tenants import measure_tenants
+from .tree_walk import measure_tree, report_tree
 from .upload import measure_upload
 
 Rows = list[dict[str, Any]]
@@ -280,6 +282,8 @@ SUITES = {
     "pages": Suite(run=measure_pages, report=report_pages),
     "budgets": Suite(run=measure_budgets, report=report_budgets),
     "cold": Suite(run=measure_cold, report=report_cold),
+    "tree": Suite(run=measure_tree, report=report_tree),
+    "planner": Suite(run=measure_planner, report=report_planner),
     "tenants": Suite(run=measure_tenants, report=report_tenants),
     "many_tenants": Suite(run=measure_many_tenants, report=report_many_tenants),
     "filtered": Suite(run=measure_filtered, report=report_filtered),

@@ -41,15 +41,15 @@ SYNCHRONOUS = {
     "async_client.py": "client.py",
     "async_collection.py": "collection.py",
     "async_handle.py": "handle.py",
+    "async_search_methods.py": "search_methods.py",
     "async_tenant_methods.py": "tenant_methods.py",
-    "async_grouping.py": "grouping.py",
 }
 NAMES = {
     "AsyncCaller": "Caller",
     "AsyncClient": "Client",
     "AsyncCollection": "Collection",
     "AsyncHandle": "Handle",
-    "AsyncGrouping": "Grouping",
+    "AsyncSearchMethods": "SearchMethods",
     "AsyncStream": "Stream",
     "AsyncTenantMethods": "TenantMethods",
     "AsyncTransport": "Transport",
@@ -61,7 +61,7 @@ NAMES = {
     "async_collection": "collection",
     "async_handle": "handle",
     "async_tenant_methods": "tenant_methods",
-    "async_grouping": "grouping",
+    "async_search_methods": "search_methods",
 }
 DROPPED = ("async", "await")
 SENTENCES = {
@@ -71,7 +71,6 @@ SENTENCES = {
     ),
     "over the network, for asyncio.": "over the network.",
     "behind a server, for asyncio.": "behind a server.",
-    "behind a server have in common, for asyncio.": "behind a server have in common.",
 }
 
 

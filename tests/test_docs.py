@@ -47,7 +47,7 @@ def run(*command: str | Path, cwd: Path, text: str = "") -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("title", ["Embedded", "Search by codes", "Beyond memory"])
+@pytest.mark.parametrize("title", ["Embedded", "Tenants", "Search by codes", "Beyond memory"])
 def test_embedded_example_prints_what_the_readme_shows(tmp_path, title):
     (_, code), (_, output) = blocks(README, title)
     assert run(sys.executable, "-", cwd=tmp_path, text=code) == output

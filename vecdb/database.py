@@ -102,10 +102,11 @@ class Database:
     ) -> Collection:
         """Make a collection of vectors of ``dim`` dimensions; ``fields``: name -> type.
 
-        Types of fields: keyword, bool, int, float, datetime. Only declared fields can be used in
-        filters. ``code_bits``: 1, 2, 4 or 8 bits a dimension in the codes of sealed records: more
-        take more memory and spare reads of vectors. ``page_bytes``: 4096, 8192 or 16384, of the
-        pages that sealed vectors lie in; None: what fits ``dim`` and ``dtype``. ``memory_budget``:
+        Types of fields: keyword, bool, int, float, datetime, uuid, geo ({"lat": .., "lon": ..}),
+        text (compared by its words). Only declared fields can be used in filters.
+        ``code_bits``: 1, 2, 4 or 8 bits a dimension in the codes of sealed records: more take more
+        memory and spare reads of vectors. ``page_bytes``: 4096, 8192 or 16384, of the pages that
+        sealed vectors lie in; None: what fits ``dim`` and ``dtype``. ``memory_budget``:
         bytes that sealed records may take in memory, changed by ``Collection.set_memory_budget``;
         None: no bound.
         Raises ``AlreadyExists`` if a collection or an alias has the name.

@@ -69,6 +69,12 @@ TENANT_RATE = KEY_RATE
 FILTER_DEPTH = 16
 FILTER_NODES = 1_024
 FILTER_VALUES = 10_000
+FILTER_WORDS = 32
+"""Words of a text that one comparison names."""
+FILTER_TEXT = 8_192
+"""Characters that they may come in."""
+RADIUS_M = 20_038_000
+"""Largest radius of a circle on the earth: no two points are farther apart."""
 
 WRITE_QUEUE = 1_024
 """Writes that may wait for the writer thread."""

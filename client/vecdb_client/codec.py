@@ -79,6 +79,9 @@ FIELD_TYPE: Final = Names(
         "int": pb.INT,
         "float": pb.FLOAT,
         "datetime": pb.DATETIME,
+        "uuid": pb.UUID,
+        "geo": pb.GEO,
+        "text": pb.TEXT,
     },
 )
 MODE: Final = Names(
@@ -105,8 +108,15 @@ OPERATOR: Final = Names(
         "exists": pb.EXISTS,
         "null": pb.NULL,
         "all": pb.ALL,
+        "within": pb.WITHIN,
+        "box": pb.BOX,
+        "match": pb.MATCH,
+        "match_any": pb.MATCH_ANY,
+        "phrase": pb.PHRASE,
     },
 )
+PARTS: Final = {"within": ("lat", "lon", "radius_m"), "box": ("top", "left", "bottom", "right")}
+"""Operators with a dict of numbers, sent in this order."""
 
 
 def value_to_wire(value: str | int | float | bool) -> pb.Value:

@@ -8,27 +8,25 @@ from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
-from . import columns, limits, requests, responses, search_requests, sources, write_requests
+from . import limits, requests, responses, sources, write_requests
 from .columns import Payload
-from .grouping import Filter, Grouping
 from .progress import ProgressLike, open_progress
 from .requests import IdsLike
 from .results import (
     CollectionInfo,
-    Explanation,
-    Matches,
     Records,
     SealResult,
     UploadReport,
     WriteResult,
 )
+from .search_methods import Filter, SearchMethods
 from .settings import Default, Timeout, check_timeout
 from .sharing import TenantsLike, check_tenants, parse_sharing
 from .tenant_methods import TenantMethods
 from .uploads import Upload
 
 
-class Collection(Grouping, TenantMethods):
+class Collection(SearchMethods, TenantMethods):
     """A handle of one collection; cheap, and as long-lived as its client.
 
     ``timeout`` of every method: seconds, retries included; left out, the client's.
@@ -51,6 +49,24 @@ class Collection(Grouping, TenantMethods):
         Searches go on. Segments whose pages are not laid out for it are rewritten meanwhile.
         """
         request = requests.set_memory_budget(self.name, memory_budget)
+        return responses.collection_info(self._caller.call(request, timeout))
+
+    def add_field(
+        self, name: str, type: str, *, wait: bool = False, timeout: Timeout = Default.CLIENT
+    ) -> CollectionInfo:
+        """Declare a payload field that filters may use from now on.
+
+        Types as in ``create_collection``. ``PreconditionFailed`` (reason UNFIT_RECORD), with
+        nothing changed, where a record has a value that does not fit. Segments get columns of it
+        in the background; until then filters on it are as exact, and slower. ``wait``: return
+        when they have them.
+        """
+        request = requests.add_field(self.name, name, type, wait=wait)
+        return responses.collection_info(self._caller.call(request, timeout))
+
+    def drop_field(self, name: str, *, timeout: Timeout = Default.CLIENT) -> CollectionInfo:
+        """Take the declaration of a field back: payloads keep its values, filters refuse it."""
+        request = requests.drop_field(self.name, name)
         return responses.collection_info(self._caller.call(request, timeout))
 
     def seal(self, *, wait: bool = True, timeout: Timeout = Default.CLIENT) -> SealResult:
@@ -173,16 +189,24 @@ class Collection(Grouping, TenantMethods):
         *,
         tenant: str | None = None,
         filter: Filter = None,
+        dry_run: bool = False,
         idempotency_key: bytes | None = None,
         wait: bool = True,
         timeout: Timeout = Default.CLIENT,
     ) -> WriteResult:
         """Delete by ids or by a filter; ids that are not stored are passed over.
 
-        ``tenant``: only records that it owns; None: all.
+        ``tenant``: only records that it owns; None: all. ``dry_run``: delete nothing, and tell how
+        many it would be (``count``) and as of which commit (``sequence``).
         """
         request = write_requests.delete(
-            self.name, ids, filter, tenant=tenant, idempotency_key=idempotency_key, wait=wait
+            self.name,
+            ids,
+            filter,
+            tenant=tenant,
+            dry_run=dry_run,
+            idempotency_key=idempotency_key,
+            wait=wait,
         )
         return responses.write_result(self._caller.call(request, timeout))
 
@@ -231,6 +255,7 @@ class Collection(Grouping, TenantMethods):
         limit: int = 100,
         *,
         tenant: str | None = None,
+        order_by: str | Mapping[str, Any] | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
         timeout: Timeout = Default.CLIENT,
@@ -238,6 +263,9 @@ class Collection(Grouping, TenantMethods):
         """A page of records in the order of their ids; pass its ``next`` as ``after``.
 
         ``tenant``: only those that it sees; None: all.
+        ``order_by``: a declared field, or {"field": .., "descending": True}: by its values, equal
+        ones by id; of a list the value counts that comes first; records that lack the field come
+        last. ``next`` is then a text that is good for the same order alone.
         """
         request = requests.scroll(
             self.name,
@@ -245,129 +273,9 @@ class Collection(Grouping, TenantMethods):
             after,
             limit,
             tenant=tenant,
+            order_by=order_by,
             with_payload=with_payload,
             with_vector=with_vector,
         )
         answer = self._caller.call(request, timeout)
         return responses.scrolled(answer, with_payload=with_payload, with_vector=with_vector)
-
-    def search(
-        self,
-        vector: ArrayLike,
-        k: int = 10,
-        *,
-        tenant: str | None = None,
-        offset: int = 0,
-        diversity: float | None = None,
-        filter: Filter = None,
-        mode: str = "auto",
-        effort: float | Literal["bound"] | None = None,
-        estimator: str = "rabitq",
-        min_score: float | None = None,
-        with_payload: bool = True,
-        with_vector: bool = False,
-        with_relevance: bool = False,
-        with_surprise: bool = False,
-        timeout: Timeout = Default.CLIENT,
-    ) -> Matches:
-        """The ``k`` best matches of one vector [dim], best first.
-
-        Exactly min(k, matching records) of them, fewer only by ``min_score``.
-        ``tenant``: whose records to search, those that were granted to it; None: all records.
-        ``mode``: "exact" scores every vector; "scan" reads every code, then scores the vectors of
-        the most promising; "tree" reads the codes of nodes near the vector that hold what matches;
-        "graph" walks from neighbour to neighbour; "auto" takes what is expected to cost least.
-        ``effort``: how many vectors a scan scores or how wide a walk is, as a factor (default 1, at
-        most 64); or "bound": a scan scores as many as the codes' error bound asks for.
-        ``estimator``: what codes are compared by: "rabitq", or "hamming" (the signs alone).
-        ``offset``: leave out the first ones: with k, a page of one search for offset + k.
-        ``diversity``: from 0.0 to 1.0: among the 4 * k best, matches unlike each other are chosen
-        (maximal marginal relevance), given in the order of choice.
-        ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
-        """
-        request = search_requests.search(
-            self.name,
-            columns.to_query(vector),
-            k,
-            tenant=tenant,
-            offset=offset,
-            diversity=diversity,
-            filter=filter,
-            mode=mode,
-            effort=effort,
-            estimator=estimator,
-            min_score=min_score,
-            with_payload=with_payload,
-            with_vector=with_vector,
-            with_relevance=with_relevance,
-            with_surprise=with_surprise,
-        )
-        answer = self._caller.call(request, timeout)
-        return responses.matches(answer, with_payload=with_payload, with_vector=with_vector)[0]
-
-    def search_batch(
-        self,
-        vectors: ArrayLike,
-        k: int = 10,
-        *,
-        tenant: str | None = None,
-        offset: int = 0,
-        diversity: float | None = None,
-        filter: Filter = None,
-        mode: str = "auto",
-        effort: float | Literal["bound"] | None = None,
-        estimator: str = "rabitq",
-        min_score: float | None = None,
-        with_payload: bool = True,
-        with_vector: bool = False,
-        with_relevance: bool = False,
-        with_surprise: bool = False,
-        timeout: Timeout = Default.CLIENT,
-    ) -> list[Matches]:
-        """``search`` for each of the vectors [n, dim], in one call."""
-        request = search_requests.search(
-            self.name,
-            columns.to_matrix(vectors),
-            k,
-            tenant=tenant,
-            offset=offset,
-            diversity=diversity,
-            filter=filter,
-            mode=mode,
-            effort=effort,
-            estimator=estimator,
-            min_score=min_score,
-            with_payload=with_payload,
-            with_vector=with_vector,
-            with_relevance=with_relevance,
-            with_surprise=with_surprise,
-        )
-        answer = self._caller.call(request, timeout)
-        return responses.matches(answer, with_payload=with_payload, with_vector=with_vector)
-
-    def explain(
-        self,
-        vector: ArrayLike,
-        k: int = 10,
-        *,
-        tenant: str | None = None,
-        filter: Filter = None,
-        mode: str = "auto",
-        effort: float | Literal["bound"] | None = None,
-        estimator: str = "rabitq",
-        min_score: float | None = None,
-        timeout: Timeout = Default.CLIENT,
-    ) -> Explanation:
-        """Search, and tell how: the path that was taken, what was counted, read and scored."""
-        request = search_requests.explain(
-            self.name,
-            columns.to_query(vector),
-            k,
-            tenant=tenant,
-            filter=filter,
-            mode=mode,
-            effort=effort,
-            estimator=estimator,
-            min_score=min_score,
-        )
-        return responses.explanation(self._caller.call(request, timeout))

@@ -173,6 +173,25 @@ def set_memory_budget(name: str, memory_budget: int | None) -> Request:
     return make_request("Collections", "SetMemoryBudget", message, pb.CollectionInfo, write=True)
 
 
+def add_field(name: str, field: str, kind: str, *, wait: bool) -> Request:
+    message = pb.AddFieldRequest(
+        name=arguments.to_text("name", name),
+        field=arguments.to_field_name(field, "name"),
+        type=codec.FIELD_TYPE.to_wire(kind, "type"),
+        wait=arguments.to_flag("wait", wait),
+    )
+    return make_request("Collections", "AddField", message, pb.CollectionInfo, write=True)
+
+
+def drop_field(name: str, field: str) -> Request:
+    message = pb.DropFieldRequest(
+        name=arguments.to_text("name", name), field=arguments.to_field_name(field, "name")
+    )
+    return make_request(
+        "Collections", "DropField", message, pb.CollectionInfo, write=True, repeatable=False
+    )
+
+
 def collection_stats(name: str) -> Request:
     message = pb.CollectionStatsRequest(name=arguments.to_text("name", name))
     return make_request("Collections", "Stats", message, pb.StatsResponse)
@@ -210,6 +229,7 @@ def scroll(
     limit: int,
     *,
     tenant: str | None,
+    order_by: str | Mapping[str, Any] | None,
     with_payload: bool,
     with_vector: bool,
 ) -> Request:
@@ -220,7 +240,14 @@ def scroll(
         tenant=check_caller(tenant),
         without_payload=not arguments.to_flag("with_payload", with_payload),
         with_vector=arguments.to_flag("with_vector", with_vector),
+        order_by=arguments.to_order(order_by),
     )
+    if order_by is not None and after is not None and not isinstance(after, str):
+        raise InvalidArgument(
+            "after must be the `next` of a page in the same order; it is not",
+            field="after",
+            hint="Begin without after",
+        )
     if after is not None:
         try:
             message.after.CopyFrom(codec.ids_to_wire(columns.check_ids([after], 1)))

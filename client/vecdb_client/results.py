@@ -223,7 +223,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """Stored records: the answer of ``get`` (in the order asked) and ``scroll`` (in id order).
+    """Stored records: the answer of ``get`` (in the order asked) and ``scroll`` (in its order).
 
     - ``missing``: ids asked for that are not stored (``get`` only)
     - ``next``: pass it as ``after`` for the next page; None at the end (``scroll`` only)

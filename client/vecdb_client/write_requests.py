@@ -118,6 +118,7 @@ def delete(
     filter: object,
     *,
     tenant: str | None,
+    dry_run: bool,
     idempotency_key: bytes | None,
     wait: bool,
 ) -> Request:
@@ -132,6 +133,7 @@ def delete(
         filter=filter_to_wire(filter),
         idempotency_key=arguments.to_key(idempotency_key),
         no_wait=not arguments.to_flag("wait", wait),
+        dry_run=arguments.to_flag("dry_run", dry_run),
     )
     if ids is not None:
         message.ids.CopyFrom(codec.ids_to_wire(columns.check_ids(ids, limits.BATCH_RECORDS)))

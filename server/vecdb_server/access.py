@@ -56,6 +56,8 @@ RULES: Final[Mapping[str, Rule]] = {
         "Collections/Seal": Rule(right="admin", names=("name",)),
         "Collections/Compact": Rule(right="admin", names=("name",)),
         "Collections/SetMemoryBudget": Rule(right="admin", names=("name",)),
+        "Collections/AddField": Rule(right="admin", names=("name",)),
+        "Collections/DropField": Rule(right="admin", names=("name",)),
         "Collections/Stats": Rule(right="read", names=("name",)),
         "Keys/Create": Rule(right="admin", whole=True),
         "Keys/List": Rule(right="admin", whole=True),
@@ -201,7 +203,7 @@ def explained_to(caller: Caller, explanation: Explanation, *, left_open: bool) -
     )
 
 
-def check_search(caller: Caller, request: pb.SearchRequest) -> None:
+def check_search(caller: Caller, request: pb.SearchRequest | pb.SearchGroupsRequest) -> None:
     """Raise ``PermissionDenied`` if the answer would tell a tenant of others' records."""
     if caller.tenant is not None and request.with_surprise:
         raise PermissionDenied(

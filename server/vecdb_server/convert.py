@@ -71,6 +71,13 @@ def optional_filter(message: Any) -> dict[str, Any] | None:
     return filter_from_wire(message.filter) if message.HasField("filter") else None
 
 
+def order_from_wire(message: pb.ScrollRequest) -> dict[str, Any] | None:
+    """``order_by`` of a ``scroll``; None: by id."""
+    if not message.HasField("order_by"):
+        return None
+    return {"field": message.order_by.field, "descending": message.order_by.descending}
+
+
 def payloads_from_wire(payloads: Sequence[bytes]) -> list[bytes | None] | None:
     """One JSON text a record, unparsed (None: it has none); None where no record has one."""
     return [text or None for text in payloads] if payloads else None

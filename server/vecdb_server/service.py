@@ -120,6 +120,16 @@ class Collections(rpc.CollectionsServicer):
         budget = convert.budget_from_wire(request)
         return convert.info_to_wire(collection.set_memory_budget(budget, timeout=call.timeout))
 
+    def AddField(self, request: pb.AddFieldRequest, call: Call) -> pb.CollectionInfo:
+        collection = self._gate.database.collection(request.name)
+        kind = codec.FIELD_TYPE.from_wire(request.type, "type")
+        info = collection.add_field(request.field, kind, wait=request.wait, timeout=call.timeout)
+        return convert.info_to_wire(info)
+
+    def DropField(self, request: pb.DropFieldRequest, call: Call) -> pb.CollectionInfo:
+        collection = self._gate.database.collection(request.name)
+        return convert.info_to_wire(collection.drop_field(request.field, timeout=call.timeout))
+
     def Stats(self, request: pb.CollectionStatsRequest, call: Call) -> pb.StatsResponse:
         stats = self._gate.database.collection(request.name).stats(timeout=call.timeout)
         return pb.StatsResponse(json=json.dumps(stats).encode())
@@ -161,6 +171,7 @@ class Records(rpc.RecordsServicer):
             convert.ids_from_wire(request),
             tenant=convert.tenant_from_wire(request),
             filter=convert.optional_filter(request),
+            dry_run=request.dry_run,
             idempotency_key=request.idempotency_key or None,
             wait=not request.no_wait,
             timeout=call.timeout,
@@ -192,6 +203,7 @@ class Records(rpc.RecordsServicer):
         return pb.SearchResponse(matches=convert.matches_to_wire(found))
 
     def SearchGroups(self, request: pb.SearchGroupsRequest, call: Call) -> pb.SearchGroupsResponse:
+        access.check_search(call.caller, request)
         query = _one_query(request, "a search by groups")
         collection = self._collection(request.collection)
         options = convert.groups_from_wire(request)
@@ -261,7 +273,7 @@ class Records(rpc.RecordsServicer):
             request.field,
             convert.optional_filter(request),
             request.limit or FACETS_LIMIT,
-            tenant=request.tenant if request.HasField("tenant") else None,
+            tenant=convert.tenant_from_wire(request),
             timeout=call.timeout,
         )
         return convert.facets_to_wire(found)
@@ -276,6 +288,7 @@ class Records(rpc.RecordsServicer):
             convert.id_from_wire(request, "after"),
             limit,
             tenant=tenant,
+            order_by=convert.order_from_wire(request),
             with_payload=not request.without_payload,
             with_vector=request.with_vector,
             timeout=call.timeout,

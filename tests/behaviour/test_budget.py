@@ -186,7 +186,7 @@ def test_bad_budget_is_refused_and_changes_nothing(place, docs, budget):
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
-        ({"mode": "tree"}, "mode"),
+        ({"mode": "forest"}, "mode"),
         ({"mode": "graph", "effort": "bound"}, "effort"),
         ({"mode": "graph", "estimator": "hamming"}, "estimator"),
         ({"mode": "graph", "effort": 0}, "effort"),

@@ -115,6 +115,11 @@ def test_reads_as_a_tenant_show_what_it_sees(run, shared):
     assert run("search", "docs", "--id", 2, *bob).status == 5
     (told,) = value(run("search", "docs", "--id", 1, "--explain", "-o", "json", *bob))
     assert told["explanation"]["matching"] == 2
+    counts = value(run("record", "facets", "docs", "year", "-o", "json", *bob))
+    assert counts == [{"value": 2000, "count": 1}, {"value": 2001, "count": 1}]
+    words = ("--id", 1, "--group-by", "year", "--no-payload", "-o", "jsonl")
+    lines = run("search", "docs", *words, *bob).out.splitlines()
+    assert sorted(json.loads(line)["id"] for line in lines) == [0, 1]
     assert run("record", "count", "docs", "--tenant", "nobody", *shared.options).out == "0\n"
 
 

@@ -103,7 +103,7 @@ def test_scores_that_the_server_left_out_are_none(client):
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
-        ({"mode": "tree"}, "mode"),
+        ({"mode": "forest"}, "mode"),
         ({"effort": "all"}, "effort"),
         ({"effort": True}, "effort"),
         ({"effort": [1]}, "effort"),

@@ -57,3 +57,24 @@ def test_tenant_that_is_no_name_is_refused(docs, tenant):
         docs.facets("lang", tenant=tenant)
     with pytest.raises(InvalidArgument):
         docs.search_groups(QUERY, "lang", tenant=tenant)
+
+
+def test_pages_in_an_order_are_of_what_a_tenant_sees(docs):
+    found, after = [], None
+    while True:
+        page = docs.scroll(after=after, limit=9, order_by="lang", tenant="acme")
+        found += page.ids.tolist()
+        after = page.next
+        if after is None:
+            break
+    lang = {place: f"l{place % 10}" if place != 3 else "other" for place in range(0, 200, 3)}
+    assert found == sorted(lang, key=lambda id: (lang[id], id))
+
+
+def test_dry_run_counts_what_a_tenant_owns(docs):
+    docs.upsert([500, 501], np.ones((2, 4), np.float32), [{"lang": "l0"}] * 2, tenant="acme")
+    for what in ({"ids": [0, 3, 500]}, {"filter": {"lang": "l0"}}):
+        told = docs.delete(**what, tenant="acme", dry_run=True)
+        assert told.count == (1 if "ids" in what else 2)
+    assert docs.delete(filter={"lang": "l0"}, tenant="acme").count == 2
+    assert docs.delete([500], tenant="nobody", dry_run=True).count == 0

@@ -83,6 +83,7 @@ SHAPES = {
 FILTERS = (None, F("part") < 3, F("place") < 400, F("place") >= 2_700)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("metric", ["l2", "cosine", "dot"])
 def test_with_the_most_effort_it_is_exact(tmp_path, many_segments, metric, shape):
@@ -101,6 +102,7 @@ def test_with_the_most_effort_it_is_exact(tmp_path, many_segments, metric, shape
                 assert all(scores.get(i, s) == s for i, s in zip(one.ids, one.scores, strict=True))
 
 
+@pytest.mark.slow
 def test_there_are_always_as_many_matches_as_there_can_be(tmp_path, many_segments):
     db, docs = fill(tmp_path / "db", parts=(900, 40, 1_500), tail=560)
     rng = np.random.default_rng(7)
@@ -122,6 +124,7 @@ def test_there_are_always_as_many_matches_as_there_can_be(tmp_path, many_segment
             assert (np.diff(found.scores) <= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["l2", "dot"])
 def test_answers_depend_neither_on_batches_nor_on_threads(tmp_path, many_segments, metric):
     db, docs = fill(tmp_path / "db", metric=metric, parts=(1_000, 1_500), tail=500, threads=1)
@@ -135,6 +138,7 @@ def test_answers_depend_neither_on_batches_nor_on_threads(tmp_path, many_segment
         assert same(docs.search_batch(QUERIES, K, mode="tree", filter=where), alone)
 
 
+@pytest.mark.slow
 def test_every_level_finds_the_nearest(tmp_path):
     db, docs = fill(tmp_path / "db")
     where = F("place") < 1_000

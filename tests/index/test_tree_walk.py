@@ -29,10 +29,14 @@ def clustered(seed, count):
     return (centres[rng.integers(0, 40, count)] + rng.standard_normal((count, DIM))).astype("f4")
 
 
-def picked(bits):
+def pack(bits):
+    return np.packbits(np.asarray(bits, np.uint8), bitorder="little")
+
+
+def may_match(bits):
     """What a run says of the slots that may match."""
-    mask = np.packbits(np.asarray(bits, np.uint8), bitorder="little")
-    return {"ranked": rank_mask(mask, len(bits)), "matching": int(np.sum(bits))}
+    bits = np.asarray(bits, bool)
+    return {"ranked": rank_mask(pack(bits), len(bits)), "matching": int(bits.sum())}
 
 
 def make_run(seed=0, *, count=COUNT, metric="l2", bits=4, first=0, chosen=None, quantizer=None):
@@ -51,7 +55,7 @@ def make_run(seed=0, *, count=COUNT, metric="l2", bits=4, first=0, chosen=None, 
         count=count,
         codes=codes,
         factors=factors,
-        **picked(np.ones(count) if chosen is None else chosen),
+        **may_match(np.ones(count, bool) if chosen is None else chosen),
         encoder=encoder,
         kappa=KAPPA,
         refine=refine,
@@ -72,8 +76,7 @@ def estimates_of(run, query):
     values = np.empty((1, run.count), np.float32)
     slots, sizes = np.zeros((1, run.count), np.int64), np.zeros(1, np.int64)
     scan_estimates(
-        *(run.codes, run.factors, np.packbits(np.ones(run.count, np.uint8), bitorder="little")),
-        *(0, run.blocks),
+        *(run.codes, run.factors, pack(np.ones(run.count)), 0, run.blocks),
         *(planes.planes4, planes.delta4, planes.constant, quantizer.padded),
         *(values, slots, sizes),
     )
@@ -200,7 +203,7 @@ def test_walk_finds_as_many_as_are_wanted_whatever_may_match():
             far = np.argsort(-np.sum((rows - rows[0]) ** 2, axis=1))[: rng.integers(1, 400)]
             masks[0] = np.isin(np.arange(COUNT), far)
         runs = [
-            replace(run, **picked(mask)) for run, mask in zip((whole, other), masks, strict=True)
+            replace(run, **may_match(mask)) for run, mask in zip((whole, other), masks, strict=True)
         ]
         k = int(rng.integers(1, 400))
         walk = TreeWalk(k=k, kept=k, patience=1, sigmas=0.0)

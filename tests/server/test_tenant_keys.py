@@ -91,11 +91,19 @@ def requests_of(tenant: str | None = None) -> dict[str, object]:
         "SetPayload": pb.SetPayloadRequest(ids=ids, payload=b'{"year":1}', **values),
         "Delete": pb.DeleteRequest(ids=codec.ids_to_wire([99]), **values),
         "Search": pb.SearchRequest(queries=vectors, k=100, **values),
+        "SearchGroups": pb.SearchGroupsRequest(query=vectors, group_by="year", **values),
         "Explain": pb.ExplainRequest(query=vectors, k=100, **values),
         "Get": pb.GetRequest(ids=codec.ids_to_wire(EVERY), **values),
         "Count": pb.CountRequest(**values),
+        "Facets": pb.FacetsRequest(field="year", **values),
         "Scroll": pb.ScrollRequest(**values),
     }
+
+
+def send(mine, method: str, tenant: str | None) -> list[object]:
+    """The answers to such a request."""
+    found = getattr(mine, method)(requests_of(tenant)[method])
+    return list(found) if method == "Upload" else [found]
 
 
 def test_there_is_one_place_for_a_tenant_in_every_request_about_records():
@@ -115,19 +123,12 @@ def test_there_is_one_place_for_a_tenant_in_every_request_about_records():
 def test_request_that_names_another_tenant_is_denied(mine, refused, everything, method):
     before = everything()
     for other in ("other", "", "nobody"):
-        request = requests_of(other)[method]
-        call = getattr(mine, method)
-        failure = refused(
-            lambda call=call, request=request, method=method: (
-                list(call(request)) if method == "Upload" else call(request)
-            )
-        )
+        failure = refused(lambda other=other: send(mine, method, other))
         assert (failure.code, failure.detail.reason) == (DENIED, "OTHER_TENANT")
         assert "other" not in failure.text.replace("another", "")
     assert everything() == before
-    request = requests_of("mine")[method]
-    answer = getattr(mine, method)(request)
-    assert method != "Upload" or next(answer).HasField("result")
+    (answer, *_) = send(mine, method, "mine")
+    assert method != "Upload" or answer.HasField("result")
 
 
 def test_upload_may_not_change_its_tenant_on_the_way(mine, refused, everything):
@@ -229,6 +230,35 @@ def test_search_finds_what_the_tenant_sees(mine, mode):
     assert list(mine.Search(nothing).matches.counts) == [0, 0, 0]
 
 
+def test_pages_and_diverse_matches_are_of_what_the_tenant_sees(mine):
+    vectors = codec.vectors_to_wire(QUERY)
+    found = []
+    for offset in range(7):
+        request = pb.SearchRequest(collection="docs", queries=vectors, k=1, offset=offset)
+        found += ids_of(mine.Search(request).matches.ids)
+    assert sorted(found) == VISIBLE
+    for diversity in (0.0, 0.5, 1.0):
+        request = pb.SearchRequest(collection="docs", queries=vectors, k=9, diversity=diversity)
+        assert sorted(ids_of(mine.Search(request).matches.ids)) == VISIBLE
+
+
+def test_values_are_counted_among_what_the_tenant_sees(mine):
+    vectors = codec.vectors_to_wire(QUERY)
+    for condition in CONDITIONS:
+        request = pb.FacetsRequest(collection="docs", field="year", filter=condition, limit=1000)
+        facets = mine.Facets(request)
+        assert sorted(value.integer for value in facets.values) == VISIBLE
+        assert (set(facets.counts), facets.others) == ({1}, 0)
+        request = pb.FacetsRequest(collection="docs", field="lang", filter=condition, limit=1)
+        assert list(mine.Facets(request).counts) == [5]
+        request = pb.SearchGroupsRequest(
+            collection="docs", query=vectors, group_by="year", groups=1000, filter=condition
+        )
+        groups = mine.SearchGroups(request)
+        assert sorted(value.integer for value in groups.values) == VISIBLE
+        assert sorted(ids_of(groups.matches.ids)) == VISIBLE
+
+
 def test_reads_by_id_and_in_order_find_what_the_tenant_sees(mine):
     ids = codec.ids_to_wire([*EVERY, 99])
     got = mine.Get(pb.GetRequest(collection="docs", ids=ids, with_vector=True))
@@ -253,8 +283,12 @@ def test_scores_are_not_compared_with_pairs_of_others(mine, refused):
     request = pb.SearchRequest(
         collection="docs", queries=codec.vectors_to_wire(QUERY), k=1, with_surprise=True
     )
-    failure = refused(lambda: mine.Search(request))
-    assert (failure.code, failure.detail.field) == (DENIED, "with_surprise")
+    groups = pb.SearchGroupsRequest(
+        collection="docs", query=request.queries, group_by="year", with_surprise=True
+    )
+    for call in (lambda: mine.Search(request), lambda: mine.SearchGroups(groups)):
+        failure = refused(call)
+        assert (failure.code, failure.detail.field) == (DENIED, "with_surprise")
 
 
 def test_size_of_an_answer_tells_of_the_tenants_records_alone(mine, refused, monkeypatch):
@@ -263,6 +297,10 @@ def test_size_of_an_answer_tells_of_the_tenants_records_alone(mine, refused, mon
     vectors = codec.vectors_to_wire(np.repeat(QUERY, 2, axis=0))
     request = pb.SearchRequest(collection="docs", queries=vectors, k=100)
     assert refused(lambda: mine.Search(request)).detail.actual == 2 * 5 * 16
+    groups = pb.SearchGroupsRequest(
+        collection="docs", query=codec.vectors_to_wire(QUERY), group_by="year", group_size=100
+    )
+    assert refused(lambda: mine.SearchGroups(groups)).detail.actual == 10 * 5 * 16
     monkeypatch.setattr("vecdb.limits.MESSAGE_BYTES", 70)
     scroll = pb.ScrollRequest(collection="docs", limit=1000, with_vector=True)
     assert refused(lambda: mine.Scroll(scroll)).detail.actual == 5 * 16
@@ -332,55 +370,3 @@ def test_idempotency_keys_of_others_are_not_met(mine):
     assert not other.replayed
     assert not nobody.replayed
     assert mine.Upsert(upsert_of([50], idempotency_key=b"first")).replayed
-
-
-# -------------------------------------------------------------------------------------- rates
-
-
-@pytest.fixture
-def bounded(running):
-    """A server with the tenant "acme", of which all keys may make one call in 1,000 seconds."""
-    request = pb.SetQuotaRequest(collection="docs", tenant="acme", rate=0.001)
-    running.TenantsSetQuota(request)
-    running.CollectionsAlias(pb.AliasRequest(alias="now", collection="docs"))
-    running.CollectionsCreate(
-        pb.CreateCollectionRequest(name="more", schema=pb.CollectionSchema(dim=4))
-    )
-    rights = pb.KeyRights(name="boss", role="admin", all_tenants=True)
-    running.key = running.KeysCreate(pb.CreateKeyRequest(rights=rights)).secret
-    running.keys = [
-        running.KeysCreate(
-            pb.CreateKeyRequest(rights=pb.KeyRights(name="app", role="write", tenant=tenant))
-        ).secret
-        for tenant in ("acme", "acme", "zeta")
-    ]
-    return running
-
-
-def test_rate_of_a_tenant_is_that_of_all_its_keys(bounded, refused):
-    def count(key, name="docs"):
-        bounded.key = bounded.keys[key]
-        return bounded.Count(pb.CountRequest(collection=name)).count
-
-    assert count(0) == 0
-    for key, name in [(0, "docs"), (1, "docs"), (1, "now")]:
-        failure = refused(lambda key=key, name=name: count(key, name))
-        assert (failure.code, failure.detail.reason) == (
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            "TENANT_RATE",
-        )
-        assert 900_000 < failure.detail.retry_after_ms <= 1_000_000
-    assert count(0, "more") == count(1, "more") == 0
-    for _ in range(3):
-        assert count(2) == 0
-
-
-def test_upload_of_a_tenant_is_one_call(bounded, refused):
-    bounded.key = bounded.keys[0]
-    chunks = [
-        pb.UploadRequest(chunk=chunk, batch=upsert_of([chunk], idempotency_key=b"%d" % chunk))
-        for chunk in range(3)
-    ]
-    assert [one.result.count for one in bounded.Upload(iter(chunks))] == [1, 1, 1]
-    failure = refused(lambda: list(bounded.Upload(iter(chunks))))
-    assert failure.detail.reason == "TENANT_RATE"

@@ -15,7 +15,7 @@ from .failures import USAGE
 
 METRICS = ("cosine", "dot", "l2")
 DTYPES = ("float32", "float16", "uint8")
-FIELD_TYPES = ("keyword", "bool", "int", "float", "datetime")
+FIELD_TYPES = ("keyword", "bool", "int", "float", "datetime", "uuid", "geo", "text")
 """As in ``vecdb.schema``, which loads numpy; a test compares them."""
 SIZE_UNITS = {
     "b": 1,

@@ -81,6 +81,7 @@ def count(
 @click.argument("collection")
 @click.argument("field")
 @options.filter_option
+@options.tenant_option
 @click.option(
     "--limit",
     type=click.IntRange(1, limits.FACETS),
@@ -88,6 +89,7 @@ def count(
     show_default=True,
     help="Values to show at most.",
 )
+@options.tenant_option
 @with_target
 @with_console
 def facets(
@@ -95,12 +97,13 @@ def facets(
     field: str,
     condition: dict[str, Any] | None,
     limit: int,
+    tenant: str | None,
     target: Target,
     console: Console,
 ) -> None:
     """Count records by the values of a declared FIELD, most frequent first; exact."""
     with target.reading() as database:
-        found = database.collection(collection).facets(field, condition, limit)
+        found = database.collection(collection).facets(field, condition, limit, tenant=tenant)
     rows = [{"value": one.value, "count": one.count} for one in found]
     console.rows(rows, FACET_COLUMNS, empty="no record has a value of it")
     if found.others:
@@ -110,7 +113,11 @@ def facets(
 @record.command(cls=Command)
 @click.argument("collection")
 @options.filter_option
-@click.option("--after", metavar="ID", help="Begin behind this id.")
+@click.option(
+    "--after", metavar="ID", help="Begin behind this id; with --order-by, what it told to continue."
+)
+@click.option("--order-by", metavar="FIELD", help="By the values of a declared field, then by id.")
+@click.option("--descending", is_flag=True, help="With --order-by, the largest values first.")
 @click.option(
     "--limit",
     type=click.IntRange(1),
@@ -126,17 +133,22 @@ def scroll(
     collection: str,
     condition: dict[str, Any] | None,
     after: str | None,
+    order_by: str | None,
+    descending: bool,
     limit: int,
     tenant: str | None,
     with_vector: bool,
     target: Target,
     console: Console,
 ) -> None:
-    """Show records in the order of their ids."""
+    """Show records in the order of their ids, or of a field; those that lack it come last."""
+    if descending and order_by is None:
+        raise click.UsageError("--descending is of a field: name it, --order-by FIELD")
+    order = None if order_by is None else {"field": order_by, "descending": descending}
     with target.reading() as database:
         records = database.collection(collection)
-        start: int | str | None = None
-        if after is not None:
+        start: int | str | None = after
+        if after is not None and order is None:
             (start,) = options.record_ids((after,), records.describe().id_kind)
         last = None
 
@@ -150,6 +162,7 @@ def scroll(
                 with_vector=with_vector,
                 after=start,
                 limit=limit,
+                order_by=order,
             ):
                 yield from rows_of(last)
 
@@ -180,16 +193,14 @@ def delete(
     """Delete records by id, or all that match a filter.
 
     --dry-run tells how many there are; else --yes, or the name of the collection typed, confirms.
-    As a tenant it counts those that it sees, and deletes those of them that it owns.
+    As a tenant, of those that it owns.
     """
     if bool(ids) == (condition is not None):
         raise click.UsageError("name records by ID or by --filter, one of the two")
     with target.reading() if dry_run else target.writing() as database:
         records = database.collection(collection)
         wanted = options.record_ids(ids, records.describe().id_kind) if ids else None
-        matching = (
-            _stored(records, wanted, tenant) if wanted else records.count(condition, tenant=tenant)
-        )
+        matching = _deletable(records, wanted, condition, tenant)
         if dry_run:
             console.value("would_delete", matching)
             return
@@ -250,12 +261,14 @@ def rows_of(records: Any) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _stored(records: Any, ids: list[int] | list[str], tenant: str | None) -> int:
-    """How many of these are there."""
-    return sum(
-        len(records.get(ids[at : at + limits.GET_RECORDS], tenant=tenant, with_payload=False))
-        for at in range(0, len(ids), limits.GET_RECORDS)
-    )
+def _deletable(
+    records: Any,
+    ids: list[int] | list[str] | None,
+    condition: dict[str, Any] | None,
+    tenant: str | None,
+) -> int:
+    """How many records a delete would take."""
+    return int(records.delete(ids, tenant=tenant, filter=condition, dry_run=True).count)
 
 
 def _read(given: str) -> str:

@@ -32,7 +32,7 @@ PAGE = 1_000
 
 @click.group(cls=Group)
 def tenant() -> None:
-    """List, describe, limit, copy and delete tenants; grant records to them and revoke them.
+    """Grant records to tenants and revoke them; list, limit and delete tenants.
 
     A tenant sees the records that were granted to it, owns those that it wrote, and is made by its
     first grant or write. `vecdb key create --tenant T` makes a key that sees nothing else.

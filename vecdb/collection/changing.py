@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from .. import limits
@@ -13,9 +14,9 @@ from ..storage.catalogue import CollectionRow, State
 from ..storage.records import Ids, id_keys, id_kind
 from . import writes
 from .batch import Batch, check_ids, digest, ids_bytes
-from .conditions import parse_condition
+from .conditions import Condition, parse_condition, require_same_fields
 from .group import Group
-from .payload import encode_payload
+from .payload import check_stored_payload, encode_payload
 from .sharing import SILENT, Sharing, caller_text
 
 _RECORD_BYTES = 64
@@ -36,13 +37,31 @@ def upsert_batch(
     checked = parse_condition(condition, row.schema.fields)
     text = b"" if checked is None else checked.text
     write = writes.make_write(
-        row, deadline, key, batch.digest, text + sharing.text(), sharing.tenant
+        row,
+        deadline,
+        key,
+        batch.digest,
+        text + sharing.text(),
+        tenant=sharing.tenant,
+        recheck=partial(_check_batch, row.schema.fields, batch, checked),
     )
 
     def apply(group: Group, state: State) -> WriteResult:
         return writes.upsert(group, state, row, batch, keys, checked, sharing)
 
     return lambda group: write.run(group, apply)
+
+
+def _check_batch(
+    before: Mapping[str, str], batch: Batch, condition: Condition | None, now: Mapping[str, str]
+) -> None:
+    """Raise where what was checked against the fields ``before`` does not fit those of ``now``."""
+    if condition is not None:
+        require_same_fields(condition.fields, before, now)
+    new = {name: kind for name, kind in now.items() if before.get(name) != kind}
+    if new:
+        for place, text in enumerate(batch.payloads or ()):
+            check_stored_payload(text, new, f"payloads[{place}]")
 
 
 def set_payloads(
@@ -63,7 +82,13 @@ def set_payloads(
     word = b"replace" if replace else b"merge"
     caller = caller_text(tenant)
     write = writes.make_write(
-        row, deadline, key, lambda: digest(word, ids_bytes(ids), patch), caller, tenant
+        row,
+        deadline,
+        key,
+        lambda: digest(word, ids_bytes(ids), patch),
+        caller,
+        tenant=tenant,
+        recheck=lambda now: check_stored_payload(patch, now, "payload"),
     )
 
     def apply(group: Group, state: State) -> WriteResult:

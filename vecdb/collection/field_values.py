@@ -30,6 +30,8 @@ from .store import View
 Origins = NDArray[np.int64]
 Scalar = str | int | float | bool
 
+SCALAR_KINDS = ("keyword", "int", "float", "bool", "datetime")
+"""Types whose values are counted, grouped by and put in order."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(hours=23, minutes=59)
 _SHOWN = 10
@@ -97,9 +99,9 @@ class FieldValues:
         patches = self.filters.patches_of(self.view.transaction, self.view.row)
         sealed_patches = patches.origins[: np.searchsorted(patches.origins, snapshot.tail.first)]
         changed: list[Origins] = []
-        for sealed, base, mask in snapshot.chosen(origins):
+        for sealed, base, some in snapshot.chosen(origins):
             self.deadline.check("reading fields")
-            slots = slots_in(sealed.masked(mask), len(sealed))
+            slots = slots_in(sealed.masked(some), len(sealed))
             patched = sealed.segment.slots_of(sealed_patches.astype(np.uint64))
             if len(patched):
                 again = np.intersect1d(slots, patched, assume_unique=True)
@@ -108,9 +110,9 @@ class FieldValues:
             if len(slots):
                 yield Part(base + slots, *self._of_segment(sealed, slots))
         tail = snapshot.tail
-        some = tail.live_slots() if origins is None else origins
-        some = some[np.searchsorted(some, tail.first) :]
-        rest = np.concatenate([*changed, some])
+        unsealed = tail.live_slots() if origins is None else origins
+        unsealed = unsealed[np.searchsorted(unsealed, tail.first) :]
+        rest = np.concatenate([*changed, unsealed])
         if len(rest):
             places = snapshot.places_of(rest)
             column = self._column([one.get(self.field, MISSING) for one in self._known(rest)])
@@ -136,7 +138,7 @@ class FieldValues:
     ) -> tuple[NDArray[np.int64], Column]:
         """Where the values of these slots lie: slots of a column."""
         try:
-            column = sealed.segment.columns[self.field]
+            column = sealed.segment.columns.of(self.view.row.schema.fields)[self.field]
         except KeyError:
             column = None
         if column is not None and column.kind == self.kind:
@@ -175,6 +177,13 @@ def check_field(name: object, fields: Mapping[str, str], argument: str) -> str:
             field=argument,
         )
     if name in fields:
+        if fields[name] not in SCALAR_KINDS:
+            raise InvalidArgument(
+                f"{argument} must be a field of type {', '.join(SCALAR_KINDS)}; {name!r} is of "
+                f"type {fields[name]}",
+                field=argument,
+                reason="WRONG_FIELD_TYPE",
+            )
         return str(name)
     declared = sorted(fields)
     more = ", ..." if len(declared) > _SHOWN else ""

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..deadline import Deadline
-from ..filters import EVERYTHING, NOTHING, Node, compile_filter
+from ..filters import EVERYTHING, NOTHING, Node, compile_filter, fields_of
 from ..storage.catalogue import CollectionRow, State
 from ..storage.format import NUMBER
 from ..storage.patches import Patches, count_changes, scan_patches
 from ..storage.records import unpack_record
 from ..storage.transaction import Transaction
-from .matching import MaskCache, Matched, Matching
+from .matching import MaskCache, Matched, Matching, Typed
 from .payload import decode_payload
 from .record_tests import KnownFields, RecordFields, RecordTests, Test
 from .snapshot import Snapshot
@@ -73,7 +73,7 @@ class FilterCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # Guarded by self._lock; oldest use first.
-        self._found: OrderedDict[tuple[int, Node], Matched] = OrderedDict()
+        self._found: OrderedDict[tuple[int, Typed], Matched] = OrderedDict()
         self._masks = MaskCache()
         self._known = KnownFields()
         self._patches: dict[int, tuple[int, Patches]] = {}  # Guarded by self._lock.
@@ -93,7 +93,9 @@ class FilterCache:
         """
         if node == NOTHING:
             return np.empty(0, np.int64)
-        key = (row.number, node)
+        fields = row.schema.fields
+        typed = node, tuple((name, fields[name]) for name in sorted(fields_of(node)))
+        key = row.number, typed
         with self._lock:
             kept = self._found.get(key)
             if kept is not None and kept.sequence == state.sequence:
@@ -108,7 +110,7 @@ class FilterCache:
             found = Matching(
                 records=RecordTests(self.fields_of(transaction, row, deadline), test),
                 snapshot=snapshot,
-                node=node,
+                typed=typed,
                 patches=self.patches_of(transaction, row),
                 masks=self._masks,
             ).find(kept)
@@ -116,7 +118,7 @@ class FilterCache:
         self._keep(key, found)
         return found.origins
 
-    def _keep(self, key: tuple[int, Node], found: Matched) -> None:
+    def _keep(self, key: tuple[int, Typed], found: Matched) -> None:
         with self._lock:
             kept = self._found.get(key)
             if kept is not None and kept.sequence > found.sequence:

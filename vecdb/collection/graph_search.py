@@ -27,8 +27,6 @@ from .snapshot import Snapshot
 if TYPE_CHECKING:
     from .scanning import Lookup
 
-GRAPH_SHARE = 0.3
-"""Where a smaller share of the records matches, codes are scanned instead."""
 _WIDTH_MAX = 8_192
 _WIDER = 4.0  # at most, where few match
 _NO_PLACES = np.empty(0, np.int64)

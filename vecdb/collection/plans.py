@@ -61,6 +61,7 @@ def plan_seal(
     """
     with store.view(row.name, with_snapshot=True) as view:
         snapshot = _snapshot_of(view, row)
+        row = view.row  # its fields may have changed since
         operations = scan_operations(view.transaction, row.number, row.schema)
         slots, boundary, through = tail_rows(
             operations, snapshot, view.state, _rows_max(store, row)
@@ -113,6 +114,7 @@ def plan_compaction(
     """
     with store.view(row.name, with_snapshot=True) as view:
         snapshot = _snapshot_of(view, row)
+        row = view.row  # its fields may have changed since
         wanted = choose(snapshot.segments) or _much_patched(view, snapshot)
         taken = _that_fit(wanted, _rows_max(store, row))
         if not taken:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .. import limits
 from ..deadline import Deadline
+from ..filters import parse_filter
 from ..results import Facets, Records
 from ..schema import check_integer
 from . import facets, reads
 from .arguments import check_flag
 from .batch import check_ids
 from .handle import Filter, Handle, IdsLike
+from .ordering import OrderedScroll, parse_order, scroll_ordered
 from .sharing import check_caller
 
 
@@ -80,6 +85,7 @@ class ReadMethods(Handle):
         limit: int = 100,
         *,
         tenant: str | None = None,
+        order_by: str | Mapping[str, Any] | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
         timeout: float | None = None,
@@ -87,7 +93,21 @@ class ReadMethods(Handle):
         """A page of records in the order of their ids; pass its ``next`` as ``after``.
 
         ``tenant``: only those that it sees; None: all.
+        ``order_by``: a declared field, or {"field": .., "descending": True}: by its values, equal
+        ones by id; of a list the value counts that comes first; records that lack the field come
+        last. ``next`` is then a text that is good for the same order alone.
         """
+        if order_by is not None:
+            return self._scroll_ordered(
+                order_by,
+                filter,
+                Deadline.after(timeout),
+                tenant=check_caller(tenant),
+                after=after,
+                limit=check_integer("limit", limit, limits.GET_RECORDS),
+                with_payload=check_flag("with_payload", with_payload),
+                with_vector=check_flag("with_vector", with_vector),
+            )
         return reads.scroll(
             self._store,
             self.name,
@@ -99,3 +119,23 @@ class ReadMethods(Handle):
             with_vector=check_flag("with_vector", with_vector),
             deadline=Deadline.after(timeout),
         )
+
+    def _scroll_ordered(
+        self,
+        order_by: object,
+        filter: Filter,
+        deadline: Deadline,
+        **options: Any,
+    ) -> Records:
+        while True:
+            row = self._store.row(self.name)
+            fields = row.schema.fields
+            request = OrderedScroll(
+                row=row,
+                order=parse_order(order_by, fields),
+                node=parse_filter(filter, fields),
+                **options,
+            )
+            found = scroll_ordered(self._store, self.name, request, deadline)
+            if found is not None:
+                return found

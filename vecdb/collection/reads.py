@@ -54,7 +54,7 @@ def get(
         present = [place for place, key in enumerate(keys) if key in stored]
         absent = [place for place, key in enumerate(keys) if key not in stored]
         found = [(keys[place], *stored[keys[place]]) for place in present]
-        return _records(
+        return records_of(
             view,
             found,
             _take(ids, present),
@@ -86,7 +86,7 @@ def scroll(
         page = found[:limit]
         ids = ids_of_keys([key for key, _, _ in page], view.state.id_kind)
         more = len(found) > limit
-        return _records(
+        return records_of(
             view,
             page,
             ids,
@@ -230,7 +230,7 @@ def _key_behind(view: View, after: object) -> bytes:
     return id_keys(view.row.number, ids)[0] + b"\0"
 
 
-def _records(
+def records_of(
     view: View,
     found: Sequence[tuple[bytes, int, int]],
     ids: Ids,

@@ -18,7 +18,8 @@ from ..index.scan import Queries
 from ..index.scan_codes import KEPT_MAX, Scan
 from ..index.shortlist import SIGMAS, Shortlist, rows_kept, shortlist, sigmas_at
 from .answers import answers_of, score_places
-from .graph_search import GRAPH_SHARE, has_graph, search_graph
+from .graph_search import search_graph
+from .planner import plan_rest, plan_search
 from .residence import Tally
 from .sealed import Sealed
 from .slot_sets import SlotSet
@@ -28,8 +29,6 @@ from .tree_search import search_tree
 if TYPE_CHECKING:
     from .store import Store
 
-EXACT_RECORDS, EXACT_NUMBERS = 2_000, 4 * 1024 * 1024
-"""Mode auto compares as many matching records, or numbers of them, exactly: codes save no time."""
 FEW = 1_000
 """So many matching records are scored one by one, wherever they lie, with no look at the others."""
 EXACT_SHARE = 1 / 16
@@ -66,15 +65,6 @@ class Effort:
 
 DEFAULT = Effort(widenings=1)
 BY_BOUND = Effort(widenings=KEPT_MAX, bound=True)
-
-
-def choose_path(mode: str, matching: int, dim: int, *, walkable: bool = False) -> str:
-    """ "exact", "scan" or "graph"; ``walkable``: a walk would find what is wanted."""
-    if mode != "auto":
-        return mode
-    if matching <= EXACT_RECORDS or matching * dim <= EXACT_NUMBERS:
-        return "exact"
-    return "graph" if walkable else "scan"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,15 +104,17 @@ class Lookup:
 
     def path(self, mode: str, effort: Effort) -> str:
         """How to look, where ``mode`` leaves it open."""
-        dim, matching = self.snapshot.tail.schema.dim, self.matching
-        broad = matching >= GRAPH_SHARE * self.snapshot.live and not effort.bound
-        walkable = broad and not effort.hamming and has_graph(self.snapshot)
-        return choose_path(mode, matching, dim, walkable=walkable)
+        return plan_search(self, mode, effort)
 
     def graph(self, effort: Effort) -> list[Nearest]:
-        """The ``k`` best by a walk; by the codes of all where it finds fewer than match."""
+        """The ``k`` best by a walk; by another path where it finds fewer than match."""
         found = search_graph(self, effort.factor, effort.walk_sigmas)
-        return self.scan(effort) if found is None else found
+        if found is not None:
+            return found
+        rest = plan_rest(self, effort)
+        if rest == "exact":
+            return self.exact(self.queries)
+        return self.tree(effort) if rest == "tree" else self.scan(effort)
 
     def tree(self, effort: Effort) -> list[Nearest]:
         """The ``k`` best by a walk of the trees; min(k, matching) of them."""

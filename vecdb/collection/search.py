@@ -26,6 +26,7 @@ from . import columns
 from .arguments import check_flag, check_number
 from .diversity import Shape, make_shape
 from .levels import add_sizes, choose_level
+from .planner import costs_of
 from .scanning import BOUND, BY_BOUND, DEFAULT, Effort, Lookup
 from .sharing import check_caller
 from .snapshot import Snapshot
@@ -118,12 +119,13 @@ def make_request(
 def search(store: Store, name: str, request: Request, deadline: Deadline) -> list[Matches] | None:
     """The answers to all queries of the request, from one view of the collection.
 
-    None: the name has been given to another collection since the request was checked. (Checking
+    None: since the request was checked the name has been given to another collection, or the
+    declared fields have changed. (Checking
     within the view would save that, but a filter may be an object of the caller's, whose code must
     not run inside a transaction.)
     """
     with store.view(name, with_snapshot=True) as view:
-        if view.row.number != request.row.number:
+        if not _is_as_checked(view.row, request.row):
             return None
         origins = visible_origins(store, view, request.tenant, request.node, deadline)
         background = None
@@ -142,7 +144,7 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
     """``search`` of one query, with what it took; None as there."""
     began = time.perf_counter()
     with store.view(name, with_snapshot=True) as view:
-        if view.row.number != request.row.number:
+        if not _is_as_checked(view.row, request.row):
             return None
         origins = visible_origins(store, view, request.tenant, request.node, deadline)
         lookup = _lookup(store, view, request, origins, deadline)
@@ -162,9 +164,13 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
         degraded=any(one.segment.degraded for one in snapshot.segments),
         io_engine=store.io_engine,
         seconds=time.perf_counter() - began,
-        costs={},
+        costs=costs_of(lookup, request.effort),
         **lookup.tally.values(),
     )
+
+
+def _is_as_checked(row: CollectionRow, checked: CollectionRow) -> bool:
+    return row.number == checked.number and row.schema.fields == checked.schema.fields
 
 
 def _lookup(
@@ -217,7 +223,7 @@ def answers(
     snapshot = _snapshot_of(view)
     edges = np.cumsum([0, *(len(one.slots) for one in found)]).tolist()
     cuts = list(pairwise(edges))
-    every = _ids_of(view, np.concatenate([one.slots for one in found]))
+    every = ids_of(view, np.concatenate([one.slots for one in found]))
     ids = [every[start:stop] for start, stop in cuts]
     payloads: list[list[bytes]] | None = None
     if request.with_payload:
@@ -246,7 +252,8 @@ def _snapshot_of(view: View) -> Snapshot:
     return view.snapshot
 
 
-def _ids_of(view: View, slots: NDArray[np.int64]) -> Ids:
+def ids_of(view: View, slots: NDArray[np.int64]) -> Ids:
+    """The ids of places of the view's snapshot; of none, of the collection's kind."""
     if len(slots):
         return _snapshot_of(view).ids_of(slots)
     return [] if view.state.id_kind == ID_STR else np.empty(0, np.int64)

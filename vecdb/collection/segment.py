@@ -7,6 +7,7 @@ sees it.
 
 from __future__ import annotations
 
+import copy
 import threading
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,13 @@ class Segment:
             self.residence,
             like=self,
         )
+
+    def with_columns(self, row: SegmentRow, info: SegmentInfo) -> Segment:
+        """The same segment, which has got more columns."""
+        again = copy.copy(self)
+        again.row, again.info = row, info
+        again.columns = self.columns.extended(info)
+        return again
 
     def __len__(self) -> int:
         return self.info.count

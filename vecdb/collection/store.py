@@ -18,6 +18,7 @@ from ..results import SealResult
 from ..storage.catalogue import (
     CollectionRow,
     State,
+    columns_due,
     find_collection,
     get_state,
     scan_states,
@@ -207,6 +208,13 @@ class Store:
             raise _read_only()
         return self.sealer.request(row, kind)
 
+    def add_columns(self, row: CollectionRow) -> Future[SealResult]:
+        """Have segments given the columns of fields that were declared later."""
+        self.environment.check_usable()
+        if self.sealer is None:
+            raise _read_only()
+        return self.sealer.request(row, "columns")
+
     def lay_out(self, row: CollectionRow) -> None:
         """Have segments rewritten whose pages are laid out for another memory budget."""
         if self.sealer is not None:
@@ -264,6 +272,8 @@ class Store:
             for row, state in scan_states(transaction):
                 if self.sealer is not None:
                     self.sealer.note(row, state)
+                if columns_due(transaction, row.number):
+                    self.add_columns(row).add_done_callback(log_failure)
                 if self.segments.laid_out_wrongly(transaction, row):
                     self.lay_out(row)
 

@@ -13,11 +13,11 @@ from .. import limits
 from ..deadline import Deadline
 from ..errors import InvalidArgument
 from ..results import UploadReport, WriteResult
-from .arguments import check_flag
+from .arguments import check_flag, check_key
 from .batch import check_ids, check_unique, make_batch
 from .changing import delete_ids, set_payloads, upsert_batch
 from .columns import Payload, columns_of_rows
-from .deleting import delete_matching
+from .deleting import count_deletable, delete_matching
 from .handle import Filter, Handle, IdsLike
 from .progress import ProgressLike, open_progress
 from .sharing import TenantsLike, check_caller, check_tenants, parse_sharing
@@ -151,13 +151,15 @@ class WriteMethods(Handle):
         *,
         tenant: str | None = None,
         filter: Filter = None,
+        dry_run: bool = False,
         idempotency_key: bytes | None = None,
         wait: bool = True,
         timeout: float | None = None,
     ) -> WriteResult:
         """Delete by ids or by a filter; ids that are not stored are passed over.
 
-        ``tenant``: only records that it owns; None: all.
+        ``tenant``: only records that it owns; None: all. ``dry_run``: delete nothing, and tell
+        how many it would be (``count``) and as of which commit (``sequence``).
         """
         if (ids is None) == (filter is None):
             given = "neither" if ids is None else "both"
@@ -165,6 +167,10 @@ class WriteMethods(Handle):
         deadline = Deadline.after(timeout)
         check_flag("wait", wait)
         caller = check_caller(tenant)
+        if check_flag("dry_run", dry_run):
+            if idempotency_key is not None:
+                check_key(idempotency_key)
+            return self._count_deletable(ids, filter, deadline, caller)
         row = self._store.row(self.name)
         if ids is None:
             run = delete_matching(
@@ -173,6 +179,15 @@ class WriteMethods(Handle):
             return result_of(self._store.submit(run, _RECORD_BYTES), deadline, wait=wait)
         run, size_bytes = delete_ids(row, ids, idempotency_key, deadline, caller)
         return result_of(self._store.submit(run, size_bytes), deadline, wait=wait)
+
+    def _count_deletable(
+        self, ids: IdsLike | None, filter: Filter, deadline: Deadline, tenant: str | None
+    ) -> WriteResult:
+        while True:
+            row = self._store.row(self.name)
+            found = count_deletable(self._store, self.name, row, ids, filter, deadline, tenant)
+            if found is not None:
+                return found
 
     def set_payload(
         self,

@@ -6,7 +6,7 @@ Each reads and checks first and changes afterwards, so one that is refused leave
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -19,7 +19,7 @@ from ..deadline import Deadline
 from ..errors import DeadlineExceeded, InvalidArgument, LimitExceeded, NotFound
 from ..results import WriteResult
 from ..storage import format
-from ..storage.catalogue import CollectionRow, State
+from ..storage.catalogue import CollectionRow, State, find_collection
 from ..storage.idempotency import Answer, expire_answers, find_answer, put_answer
 from ..storage.operations import put_delete, put_upsert
 from ..storage.patches import drop_patches, put_patches
@@ -33,17 +33,23 @@ from .payload import merge_payload
 from .sharing import SILENT, Sharing
 
 _KIND_WORDS = {format.ID_INT: "integers", format.ID_STR: "strings"}
+Recheck = Callable[[Mapping[str, str]], None]
 _log = logging.getLogger("vecdb")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """What all writes have: where to, until when, and under which idempotency key."""
+    """What all writes have: where to, until when, and under which idempotency key.
+
+    ``recheck``: told the declared fields where they are not those that the write was checked
+    against; raises if it does not fit them.
+    """
 
     row: CollectionRow
     deadline: Deadline
     key: bytes | None
     digest: bytes
+    recheck: Recheck = lambda fields: None
 
     def run(self, group: Group, apply: Callable[[Group, State], WriteResult]) -> WriteResult:
         """``apply`` once for each idempotency key; its answer again for a key that is known."""
@@ -52,16 +58,23 @@ class Write:
         if state is None:
             raise collection_gone(self.row.name)
         if self.key is None:
+            self._check_fields(group)
             return apply(group, state)
         oldest_us = group.now_us - int(limits.IDEMPOTENCY_SECONDS * 1e6)
         known = find_answer(group.transaction, self.key, self.digest, oldest_us)
         if known is not None:
             return WriteResult(count=known.count, sequence=known.sequence, replayed=True)
+        self._check_fields(group)
         result = apply(group, state)
         answer = Answer(count=result.count, sequence=result.sequence)
         put_answer(group.transaction, self.key, self.digest, answer, group.now_us)
         expire_answers(group.transaction, oldest_us)
         return result
+
+    def _check_fields(self, group: Group) -> None:
+        stored = find_collection(group.transaction, self.row.name)
+        if stored is not None and stored.schema.fields != self.row.schema.fields:
+            self.recheck(stored.schema.fields)
 
 
 def make_write(
@@ -71,18 +84,19 @@ def make_write(
     content: Callable[[], bytes],
     condition: bytes = b"",
     tenant: str | None = None,
+    recheck: Recheck = lambda fields: None,
 ) -> Write:
     """What a write has beside its records; ``content()`` is the digest of those.
 
     Each tenant has idempotency keys of its own: it meets, and hears of, no other's.
     """
     if key is None:
-        return Write(row=row, deadline=deadline, key=None, digest=b"")
+        return Write(row=row, deadline=deadline, key=None, digest=b"", recheck=recheck)
     checked = check_key(key)
     if tenant is not None:
         checked = digest(b"key of a tenant", tenant.encode(), checked)
     whole = digest(row.number.to_bytes(4, "little"), content(), condition)
-    return Write(row=row, deadline=deadline, key=checked, digest=whole)
+    return Write(row=row, deadline=deadline, key=checked, digest=whole, recheck=recheck)
 
 
 def result_of(future: Future[Any], deadline: Deadline, *, wait: bool) -> WriteResult:

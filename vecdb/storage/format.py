@@ -53,6 +53,8 @@ TABLES_OF = {1: TABLES[:10], 2: TABLES[:13]}
 
 FORMAT_KEY = b"format"
 COUNTERS_KEY = b"counters"
+COLUMNS_DUE_KEY = b"columns"
+"""With a collection's number: its segments may lack the column of a declared field."""
 
 FORMAT = np.dtype(
     [

@@ -28,6 +28,9 @@ class FieldType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INT: _ClassVar[FieldType]
     FLOAT: _ClassVar[FieldType]
     DATETIME: _ClassVar[FieldType]
+    UUID: _ClassVar[FieldType]
+    GEO: _ClassVar[FieldType]
+    TEXT: _ClassVar[FieldType]
 
 class Operator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -44,6 +47,11 @@ class Operator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXISTS: _ClassVar[Operator]
     NULL: _ClassVar[Operator]
     ALL: _ClassVar[Operator]
+    WITHIN: _ClassVar[Operator]
+    BOX: _ClassVar[Operator]
+    MATCH: _ClassVar[Operator]
+    MATCH_ANY: _ClassVar[Operator]
+    PHRASE: _ClassVar[Operator]
 
 class IdKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -79,6 +87,9 @@ BOOL: FieldType
 INT: FieldType
 FLOAT: FieldType
 DATETIME: FieldType
+UUID: FieldType
+GEO: FieldType
+TEXT: FieldType
 OPERATOR_UNSPECIFIED: Operator
 EQ: Operator
 NE: Operator
@@ -92,6 +103,11 @@ PREFIX: Operator
 EXISTS: Operator
 NULL: Operator
 ALL: Operator
+WITHIN: Operator
+BOX: Operator
+MATCH: Operator
+MATCH_ANY: Operator
+PHRASE: Operator
 ID_KIND_UNSPECIFIED: IdKind
 INTS: IdKind
 STRINGS: IdKind
@@ -383,6 +399,26 @@ class SetMemoryBudgetRequest(_message.Message):
     memory_budget: int
     def __init__(self, name: _Optional[str] = ..., memory_budget: _Optional[int] = ...) -> None: ...
 
+class AddFieldRequest(_message.Message):
+    __slots__ = ("name", "field", "type", "wait")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    field: str
+    type: FieldType
+    wait: bool
+    def __init__(self, name: _Optional[str] = ..., field: _Optional[str] = ..., type: _Optional[_Union[FieldType, str]] = ..., wait: bool = ...) -> None: ...
+
+class DropFieldRequest(_message.Message):
+    __slots__ = ("name", "field")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    field: str
+    def __init__(self, name: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
+
 class CollectionStatsRequest(_message.Message):
     __slots__ = ("name",)
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -654,20 +690,22 @@ class SetPayloadRequest(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., payload: _Optional[bytes] = ..., replace: bool = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
-    __slots__ = ("collection", "ids", "filter", "idempotency_key", "no_wait", "tenant")
+    __slots__ = ("collection", "ids", "filter", "idempotency_key", "no_wait", "dry_run", "tenant")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     NO_WAIT_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     ids: Ids
     filter: Filter
     idempotency_key: bytes
     no_wait: bool
+    dry_run: bool
     tenant: str
-    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ..., tenant: _Optional[str] = ...) -> None: ...
+    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ..., dry_run: bool = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
     __slots__ = ("collection", "queries", "k", "filter", "mode", "min_score", "without_payload", "with_vector", "effort", "effort_bound", "estimator", "with_relevance", "with_surprise", "tenant", "offset", "diversity")
@@ -928,14 +966,23 @@ class FacetsResponse(_message.Message):
     others: int
     def __init__(self, values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ..., counts: _Optional[_Iterable[int]] = ..., others: _Optional[int] = ...) -> None: ...
 
+class OrderBy(_message.Message):
+    __slots__ = ("field", "descending")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    DESCENDING_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    descending: bool
+    def __init__(self, field: _Optional[str] = ..., descending: bool = ...) -> None: ...
+
 class ScrollRequest(_message.Message):
-    __slots__ = ("collection", "filter", "after", "limit", "without_payload", "with_vector", "tenant")
+    __slots__ = ("collection", "filter", "after", "limit", "without_payload", "with_vector", "order_by", "tenant")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     WITH_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     filter: Filter
@@ -943,8 +990,9 @@ class ScrollRequest(_message.Message):
     limit: int
     without_payload: bool
     with_vector: bool
+    order_by: OrderBy
     tenant: str
-    def __init__(self, collection: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., after: _Optional[_Union[Ids, _Mapping]] = ..., limit: _Optional[int] = ..., without_payload: bool = ..., with_vector: bool = ..., tenant: _Optional[str] = ...) -> None: ...
+    def __init__(self, collection: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., after: _Optional[_Union[Ids, _Mapping]] = ..., limit: _Optional[int] = ..., without_payload: bool = ..., with_vector: bool = ..., order_by: _Optional[_Union[OrderBy, _Mapping]] = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class ScrollResponse(_message.Message):
     __slots__ = ("records", "next")

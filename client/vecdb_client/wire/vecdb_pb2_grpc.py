@@ -160,6 +160,16 @@ class CollectionsStub(object):
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SetMemoryBudgetRequest.SerializeToString,
                 response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
                 )
+        self.AddField = channel.unary_unary(
+                '/vecdb.v1.Collections/AddField',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.AddFieldRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
+                )
+        self.DropField = channel.unary_unary(
+                '/vecdb.v1.Collections/DropField',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.DropFieldRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
+                )
         self.Stats = channel.unary_unary(
                 '/vecdb.v1.Collections/Stats',
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionStatsRequest.SerializeToString,
@@ -228,6 +238,22 @@ class CollectionsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddField(self, request, context):
+        """Declares a payload field: filters may use it once this has answered, and are exact. Segments get
+        columns of it in the background. FAILED_PRECONDITION, reason UNFIT_RECORD, where a record has a
+        value that does not fit; then nothing is changed. The same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropField(self, request, context):
+        """Takes the declaration of a field back. Payloads keep its values.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Stats(self, request, context):
         """Counters and sizes of one collection, as JSON.
         """
@@ -276,6 +302,16 @@ def add_CollectionsServicer_to_server(servicer, server):
             'SetMemoryBudget': grpc.unary_unary_rpc_method_handler(
                     servicer.SetMemoryBudget,
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SetMemoryBudgetRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.SerializeToString,
+            ),
+            'AddField': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddField,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.AddFieldRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.SerializeToString,
+            ),
+            'DropField': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropField,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.DropFieldRequest.FromString,
                     response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.SerializeToString,
             ),
             'Stats': grpc.unary_unary_rpc_method_handler(
@@ -426,6 +462,40 @@ class Collections(object):
             metadata=None):
         return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Collections/SetMemoryBudget',
             vecdb__client_dot_wire_dot_vecdb__pb2.SetMemoryBudgetRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def AddField(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Collections/AddField',
+            vecdb__client_dot_wire_dot_vecdb__pb2.AddFieldRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def DropField(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Collections/DropField',
+            vecdb__client_dot_wire_dot_vecdb__pb2.DropFieldRequest.SerializeToString,
             vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
