@@ -56,7 +56,11 @@ def write_results(
             file.seek(start)
             file.truncate()
             file.write(json.dumps(whole | {LAST: True}) + "\n")
-    return part.replace(path)
+    if count:
+        part.replace(path)
+    else:
+        part.unlink()  # there was nothing to measure: what was measured before stays
+    return path
 
 
 def _shown(row: dict[str, Any]) -> str:

@@ -102,6 +102,12 @@ def test_run_that_is_stopped_keeps_its_rows_and_the_whole_run_before(folder):
     assert stored(whole.with_suffix(".part.jsonl")) == [(7, False)]
 
 
+def test_nothing_to_measure_leaves_what_was_measured(folder):
+    whole = results.write_results("made", "command", [{"turn": 1}])
+    assert results.write_results("made", "command", []) == whole
+    assert (stored(whole), list(folder.iterdir())) == ([(1, True)], [whole])
+
+
 def test_datasets_may_be_added_to_a_run_of_the_day(folder):
     for turn in (1, 2):
         path = results.write_results("made", "command", [{"turn": turn}], add=True)
