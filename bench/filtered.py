@@ -30,9 +30,10 @@ _LISTS = 1_024
 _TUNED, _WARM, _TIMED = 40, 20, 200
 
 
-def measure_filtered() -> list[dict[str, Any]]:
+def measure_filtered() -> Iterator[dict[str, Any]]:
     """One dict for each dataset."""
-    return [row for data in prepared() for row in _measure(data)]
+    for data in prepared():
+        yield from _measure(data)
 
 
 @dataclass(frozen=True, slots=True)

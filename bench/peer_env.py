@@ -12,8 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-CACHE = Path(__file__).resolve().parent / ".cache"
-"""Environments, indexes of peers and generated vectors; nothing in it is needed."""
+CACHE_VARIABLE = "VECDB_BENCH_CACHE"
+CACHE = Path(os.environ.get(CACHE_VARIABLE) or Path(__file__).resolve().parent / ".cache")
+"""Environments, indexes of peers and generated vectors; nothing in it is needed, but it saves an
+hour. The variable names another folder, which several checkouts may share."""
 SCRIPTS = Path(__file__).resolve().parent / "peers"
 
 REQUIREMENTS = {

@@ -35,18 +35,20 @@ UNKNOWN = {
 _OPENED = 3.2  # centroids for each node, as the planner has it
 
 
-def measure_planner() -> list[dict[str, Any]]:
+def measure_planner() -> Iterator[dict[str, Any]]:
     """A row for each constant, and one for each measured point."""
-    points = [point for size in SIZES for point in _points(*size)]
-    rows: list[dict[str, Any]] = [{"kind": "point"} | point for point in points]
+    points: list[dict[str, Any]] = []
+    for size in SIZES:
+        for point in _points(*size):
+            points.append(point)
+            yield {"kind": "point"} | point
     shipped = Constants()
     for mode, names in UNKNOWN.items():
         fitted, error = _fit([point for point in points if point["mode"] == mode], names)
         for name, value in zip(names, fitted.tolist(), strict=True):
             now = getattr(shipped, name)
-            rows.append({"kind": "constant", "mode": mode, "name": name, "nanoseconds": value})
-            rows[-1] |= {"shipped": now, "relative_error": error}
-    return rows
+            row = {"kind": "constant", "mode": mode, "name": name, "nanoseconds": value}
+            yield row | {"shipped": now, "relative_error": error}
 
 
 def _points(n: int, dim: int) -> Iterator[dict[str, Any]]:

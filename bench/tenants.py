@@ -50,13 +50,11 @@ class Tenant:
     queries: dict[str, NDArray[np.float32]]
 
 
-def measure_tenants() -> list[dict[str, Any]]:
+def measure_tenants() -> Iterator[dict[str, Any]]:
     """One dict for each dataset, tenant and kind of queries, and one for the memory of each."""
-    found: list[dict[str, Any]] = []
     for data in prepared():
         base = np.ascontiguousarray(np.load(data.base, mmap_mode="r")[:ROWS], np.float32)
-        found += _measure(data, base, np.load(data.queries))
-    return found
+        yield from _measure(data, base, np.load(data.queries))
 
 
 def _measure(

@@ -38,11 +38,11 @@ _SCALE = 100_000  # the numbers that filters compare with
 Search = Callable[[NDArray[np.float32]], NDArray[np.int64]]
 
 
-def measure_tree() -> list[dict[str, Any]]:
+def measure_tree() -> Iterator[dict[str, Any]]:
     """A row for each filter and path; nothing without the data (``VECDB_BENCH_DATA``)."""
     folder = Path(os.environ.get(VARIABLE, "")) / "fashion-mnist-784"
     if not folder.is_dir():
-        return []
+        return
     vectors, queries = _images(folder, "train"), _images(folder, "t10k")[:QUERIES]
     numbers = {
         "random": np.random.default_rng(0).permutation(len(vectors)) * _SCALE // len(vectors),
@@ -52,12 +52,10 @@ def measure_tree() -> list[dict[str, Any]]:
     about |= {"queries": len(queries), "threads": 1}
     with tempfile.TemporaryDirectory() as place, vecdb.open(Path(place), threads=1) as db:
         docs = _fill(db, vectors, numbers)
-        return [
-            about | row
-            for kind, values in numbers.items()
-            for share in SHARES
-            for row in _compare(docs, vectors, queries, kind, values, share)
-        ]
+        for kind, values in numbers.items():
+            for share in SHARES:
+                for row in _compare(docs, vectors, queries, kind, values, share):
+                    yield about | row
 
 
 def _compare(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.document import demo_output, report_section, section
+from bench.document import BUILDING, building_section, demo_output, report_section, section
 from vecdb_server.access import DENIED, FILLED, RULES
 from vecdb_server.child import ServerProcess
 
@@ -119,6 +119,11 @@ def test_demo_prints_what_the_readme_shows():
 
 def test_figures_of_the_readme_are_those_of_the_result_files():
     assert section(README, "bench") == report_section(), "run `python -m bench readme`"
+
+
+def test_figures_of_decisions_are_those_of_the_result_files():
+    text = BUILDING.read_text(encoding="utf-8")
+    assert section(text, "building") == building_section(), "run `python -m bench readme`"
 
 
 def test_every_suite_has_results():

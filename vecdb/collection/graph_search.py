@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from ..index.coded import CodedRun
 from ..index.flat import Nearest
 from ..index.graph import GraphRun, Walk, walk_graph
+from ..index.lists import Lists, Scored
 from ..index.page_walk import PagePart, PageWalk, allowance_of, walk_pages
 from ..index.rescore import to_scores
 from ..index.scan_codes import Scan
 from ..index.shortlist import rows_kept, shortlist
-from .answers import answers_of, join_scored, score_places
-from .paged_scores import Scored
+from .answers import answers_of, score_places
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -75,35 +75,34 @@ def search_graph(lookup: Lookup, factor: float, sigmas: float) -> list[Nearest] 
     width = walk_width(snapshot, lookup.k, factor, lookup.matching / max(1, snapshot.live))
     scored = score_places(lookup, _choose(lookup, paths, width, sigmas))
     if paths.parts:
-        scored = join_scored(scored, _walk_pages(lookup, paths.parts, width))
+        scored = scored.and_also(_walk_pages(lookup, paths.parts, width))
     wanted = min(lookup.k, lookup.matching)
-    if any(len(places) < wanted for places, _ in scored):
+    if (scored.lists.sizes < wanted).any():
         return None
-    lookup.tally.add(vectors_scored=sum(len(places) for places, _ in scored))
+    lookup.tally.add(vectors_scored=len(scored.scores))
     return answers_of(lookup, scored)
 
 
-def _choose(lookup: Lookup, paths: Paths, width: int, sigmas: float) -> list[NDArray[np.int64]]:
+def _choose(lookup: Lookup, paths: Paths, width: int, sigmas: float) -> Lists:
     """Places to score of each query: what the walk leaves, and the scan of the rest."""
     store, quantizer = lookup.store, lookup.snapshot.tail.encoder.quantizer
-    found: list[list[NDArray[np.int64]]] = [[_NO_PLACES] for _ in range(len(lookup.queries))]
-    if paths.arrays:
-        walk = Walk(
-            k=lookup.k,
-            width=width,
-            sigmas=sigmas,
-            deadline=lookup.deadline,
-            pool=store.pool,
-            threads=store.threads,
-        )
-        walked = walk_graph(paths.arrays, quantizer, lookup.queries, walk)
-        for places, one in zip(found, walked, strict=True):
-            places.append(one.places)
-        for name in ("nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined"):
-            lookup.tally.add(**{name: sum(getattr(one, name) for one in walked)})
-    for places, more in zip(found, scan_rest(lookup, paths.scanned, 1.0), strict=True):
-        places.append(more)
-    return [np.concatenate(places) for places in found]
+    rest = scan_rest(lookup, paths.scanned, 1.0)
+    if not paths.arrays:
+        return Lists.of(rest)
+    walk = Walk(
+        k=lookup.k,
+        width=width,
+        sigmas=sigmas,
+        deadline=lookup.deadline,
+        pool=store.pool,
+        threads=store.threads,
+    )
+    walked = walk_graph(paths.arrays, quantizer, lookup.queries, walk)
+    for name in ("nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined"):
+        lookup.tally.add(**{name: int(getattr(walked, name).sum())})
+    if not any(map(len, rest)):
+        return walked.found
+    return Lists.of([np.concatenate(both) for both in zip(walked.found, rest, strict=True)])
 
 
 def scan_rest(lookup: Lookup, runs: list[CodedRun], factor: float) -> list[NDArray[np.int64]]:
@@ -127,7 +126,7 @@ def scan_rest(lookup: Lookup, runs: list[CodedRun], factor: float) -> list[NDArr
     return [one.places for one in lists]
 
 
-def _walk_pages(lookup: Lookup, parts: list[PagePart], width: int) -> list[Scored]:
+def _walk_pages(lookup: Lookup, parts: list[PagePart], width: int) -> Scored:
     snapshot = lookup.snapshot
     walk = PageWalk(
         k=lookup.k,
@@ -149,7 +148,9 @@ def _walk_pages(lookup: Lookup, parts: list[PagePart], width: int) -> list[Score
         lookup.tally.add(**{name: sum(getattr(one, name) for one in walked)})
     norms = lookup.as_queries.norms
     metric = snapshot.tail.schema.metric
-    return [
-        (one.places, to_scores(metric, one.raw, np.sqrt(one.squares), norms[query : query + 1]))
-        for query, one in enumerate(walked)
-    ]
+    return Scored.of(
+        [
+            (one.places, to_scores(metric, one.raw, np.sqrt(one.squares), norms[query : query + 1]))
+            for query, one in enumerate(walked)
+        ]
+    )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..deadline import Deadline
 from ..index.flat import Nearest, score_candidates, search_rows
 from ..index.graph import SIGMAS as WALK_SIGMAS
+from ..index.lists import Lists
 from ..index.rows import row_norms
 from ..index.scan import Queries
 from ..index.scan_codes import KEPT_MAX, Scan
@@ -126,7 +127,7 @@ class Lookup:
         if self.origins is not None and self.matching <= FEW:
             some = self if queries is self.queries else replace(self, queries=queries)
             places = [snapshot.places_where(self.origins)] * len(queries)
-            return answers_of(some, score_places(some, places))
+            return answers_of(some, score_places(some, Lists.of(places)))
         return search_rows(
             snapshot.runs(self.origins, self.tally),
             queries,

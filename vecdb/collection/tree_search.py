@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..index.coded import CodedRun
 from ..index.flat import Nearest
+from ..index.lists import Lists
 from ..index.shortlist import rows_kept
 from ..index.tree_walk import TreeRun, TreeWalk, patience_of, walk_trees
 from .answers import answers_of, score_places
@@ -44,8 +45,8 @@ def search_tree(lookup: Lookup, effort: Effort) -> list[Nearest]:
     for name in ("nodes_visited", "codes_scanned", "codes_refined"):
         lookup.tally.add(**{name: sum(getattr(one, name) for one in walked)})
     places = [np.concatenate((one.places, more)) for one, more in zip(walked, rest, strict=True)]
-    scored = score_places(lookup, places)
-    lookup.tally.add(vectors_scored=sum(len(some) for some, _ in scored))
+    scored = score_places(lookup, Lists.of(places))
+    lookup.tally.add(vectors_scored=len(scored.scores))
     return answers_of(lookup, scored)
 
 
