@@ -122,7 +122,7 @@ class World:
         """One read of another kind."""
         name, (condition, matching) = self.name(), self.filter()
         allowed = self.visible(name, matching)
-        kind = self.rng.integers(7)
+        kind = self.rng.integers(8)
         if kind == 0:
             ids = self.some_ids(30)
             got = self.docs.get(ids, tenant=name)
@@ -157,6 +157,10 @@ class World:
             for group in groups:
                 assert allowed[group.matches.ids].all()
                 assert (self.years[group.matches.ids] == group.value).all()
+        elif kind == 6:
+            order = {"field": "year", "descending": bool(self.rng.random() < 0.5)}
+            page = self.docs.scroll(condition, limit=self.records, tenant=name, order_by=order)
+            assert sorted(page.ids.tolist()) == np.flatnonzero(allowed).tolist()
         else:
             found = self.docs.search(
                 self.vectors(1)[0], 5, tenant=name, filter=condition, diversity=0.5
