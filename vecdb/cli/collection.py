@@ -184,8 +184,9 @@ def budget(name: str, size: int, target: Target, console: Console) -> None:
 def add_field(name: str, field: tuple[str, str], target: Target, console: Console) -> None:
     """Declare a FIELD of payloads in the collection NAME.
 
-    Filters may use it from then on. Records are checked against it first. TYPE is keyword, bool, int, float, datetime, uuid, geo or
-    text. Columns of it are made by a server in the background, in a directory before this returns.
+    Filters may use it from then on. Records are checked against it first. TYPE is keyword, bool,
+    int, float, datetime, uuid, geo or text. Columns of it are made by a server in the background,
+    in a directory before this returns.
     """
     word, kind = field
     with target.writing() as database:
