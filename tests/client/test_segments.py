@@ -72,6 +72,7 @@ def test_effort_of_zero_is_sent_for_the_server_to_refuse():
         "docs",
         QUERY[None],
         1,
+        tenant=None,
         filter=None,
         mode="scan",
         effort=0,
