@@ -72,6 +72,8 @@ def test_effort_of_zero_is_sent_for_the_server_to_refuse():
         "docs",
         QUERY[None],
         1,
+        offset=0,
+        diversity=None,
         tenant=None,
         filter=None,
         mode="scan",
