@@ -185,7 +185,8 @@ def add_field(name: str, field: tuple[str, str], target: Target, console: Consol
     """Declare a FIELD of payloads in the collection NAME.
 
     Filters may use it from then on. Records are checked against it first. TYPE is keyword, bool,
-    int, float, datetime, uuid, geo or text. Columns of it are made by a server in the background, in a directory before this returns.
+    int, float, datetime, uuid, geo or text. Columns of it are made by a server in the background,
+    in a directory before this returns.
     """
     word, kind = field
     with target.writing() as database:
