@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from vecdb.index.lists import Lists, Scored
+from vecdb.index.lists import Lists, Scored, distinct
 
 GIVEN = [[5, 2], [], [9, 9, 1], [4]]
 
@@ -57,3 +57,8 @@ def test_scores_stay_with_their_places_when_joined():
     assert pairs(scored(GIVEN).and_also(nothing)) == pairs(scored(GIVEN))
     assert pairs(nothing.and_also(scored(GIVEN))) == pairs(scored(GIVEN))
     assert pairs(Scored.chained([scored(GIVEN), scored(others)])) == pairs(scored(GIVEN + others))
+
+
+@pytest.mark.parametrize("given", [[], [3], [3, 3], [5, 1, 5, 2, 1]])
+def test_distinct_values_are_told_once_in_order(given):
+    assert distinct(np.array(given, np.int64)).tolist() == sorted(set(given))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..index.lists import Lists, Scored
+from ..index.lists import Lists, Scored, distinct
 from ..index.rescore import to_scores
 from ..index.share import share
 from ..kernels.page_score import score_on_pages
@@ -98,29 +98,20 @@ def _ask(lookup: Lookup, lists: Lists) -> list[_Asked]:
         if not here.any():
             continue
         pages = (places[here] - base) // _pages_of(sealed).geometry.per_page
-        pairs = _distinct(query_of[here] << 32 | pages)
+        pairs = distinct(query_of[here] << 32 | pages)
         page_of = pairs & 0xFFFFFFFF
-        distinct = _distinct(page_of)
+        numbers = distinct(page_of)
         asked.append(
             _Asked(
                 sealed=sealed,
                 base=base,
                 mask=sealed.masked(some),
-                distinct=distinct,
+                distinct=numbers,
                 query_of=pairs >> 32,
-                at=np.searchsorted(distinct, page_of),
+                at=np.searchsorted(numbers, page_of),
             )
         )
     return asked
-
-
-def _distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Each of the values once, ascending; ``np.unique`` takes as long as a page is read."""
-    ordered = np.sort(values)
-    first = np.empty(len(ordered), np.bool_)
-    first[:1] = True
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    return ordered[first]
 
 
 def _score_pages(

@@ -103,9 +103,15 @@ class Residence:
         """Pages in memory while the context lasts; ``PageCache.hold``, counted."""
         cache = self._cache or self._make_cache(wanted[0][0])
         with cache.hold(wanted) as held:
-            counts = {one.name: getattr(held.counts, one.name) for one in fields(held.counts)}
-            counts["io_rounds"] = int(held.counts.read_calls > 0)
-            self.count(tally, **counts)
+            counts = held.counts
+            self.count(
+                tally,
+                pages_read=counts.pages_read,
+                bytes_read=counts.bytes_read,
+                read_calls=counts.read_calls,
+                cache_hits=counts.cache_hits,
+                io_rounds=int(counts.read_calls > 0),
+            )
             yield held
 
     def count(self, tally: Tally | None, **read: int) -> None:

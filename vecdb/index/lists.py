@@ -103,6 +103,15 @@ class Scored:
         return Scored(Lists(places, self.lists.edges + other.lists.edges), scores)
 
 
+def distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each of the values once, ascending; for a handful ``np.unique`` takes three times as long."""
+    ordered = np.sort(values)
+    first = np.empty(len(ordered), np.bool_)
+    first[:1] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first]
+
+
 def _together(arrays: Sequence[NDArray[Number]], dtype: type[Number]) -> NDArray[Number]:
     return np.concatenate(arrays) if len(arrays) else np.empty(0, dtype)
 
