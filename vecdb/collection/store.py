@@ -80,7 +80,7 @@ class Store:
         self.pool = ThreadPoolExecutor(max(1, self.threads - 1), thread_name_prefix="vecdb-search")
         self.filters = FilterCache()
         self.backgrounds = Backgrounds()
-        self._clock = clock
+        self.clock = clock
         self._lock = threading.Lock()
         self._live: dict[int, LiveSnapshot] = {}  # Guarded by self._lock.
         # Rows of collections that may hold dead rows; used by the writer thread only, once it runs.
@@ -187,7 +187,7 @@ class Store:
     @property
     def now_us(self) -> int:
         """Microseconds since 1970, by the clock of the database."""
-        return int(self._clock() * 1e6)
+        return int(self.clock() * 1e6)
 
     def submit(self, run: Callable[[Group], Any], size_bytes: int) -> Future[Any]:
         """Queue a write; its future is done when it has been synced and readers see it."""

@@ -200,7 +200,10 @@ CACHE_STATE = np.dtype(
 
 CACHE_ENTRY = np.dtype(
     [
-        ("sequence", "<u8"),  # of the write that stored it: at or below one of its floors it is dead
+        (
+            "sequence",
+            "<u8",
+        ),  # of the write that stored it: at or below one of its floors it is dead
         ("created_us", "<i8"),
         ("expires_us", "<i8"),  # no longer fresh from then on
         ("until_us", "<i8"),  # never served from then on, and taken out

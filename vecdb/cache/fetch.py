@@ -1,0 +1,87 @@
+"""The only reading that decides: one fresh transaction says whether an entry may answer.
+
+Memory proposed it. Here its scope is compared byte by byte, its sequence with every invalidation,
+its prompt with the one asked, and every value with its checksum. So neither an index that lags nor
+a digest that collides can have a wrong answer served.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..storage.cache_entries import Body, Entry, find_exact, get_body, get_entry
+from ..storage.caches import NO_HASH, CacheState, get_cache_state, get_floor
+from ..storage.format import POST_ALL
+from ..storage.transaction import Transaction
+from .change import cache_gone
+from .question import Question
+from .scope import floors_of
+
+REPAIR, FLOOR = "repair", "floor"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """``fault``: REPAIR (it is not what the index says) or FLOOR (it was invalidated), else ""."""
+
+    fault: str
+    stored: Entry | None = None
+    body: Body | None = None
+    policy: int = 0
+
+
+def fetch_entry(
+    transaction: Transaction,
+    number: int,
+    name: str,
+    secret: bytes,
+    entry: int,
+    question: Question,
+    *,
+    exact: bool,
+) -> Fetched:
+    """Raises ``NotFound`` if the cache was dropped, ``DataCorruption``."""
+    state = get_cache_state(transaction, number)
+    if state is None:
+        raise cache_gone(name)
+    stored = get_entry(transaction, number, entry)
+    if (
+        stored is None
+        or stored.scope != question.scoped.canonical
+        or stored.category != question.category.name
+    ):
+        return Fetched(REPAIR)
+    own = stored.digest == question.digest_or_none
+    if exact and not own and find_exact(transaction, number, question.digest) != entry:
+        return Fetched(REPAIR)
+    if state.floor >= stored.sequence and is_floored(transaction, number, secret, stored):
+        return Fetched(FLOOR)
+    body = get_body(transaction, number, entry)
+    if body is None:
+        return Fetched(REPAIR)
+    if exact and own and body.prompt and question.prompt is not None:
+        if body.prompt != question.prompt.encode("utf-8", "surrogatepass"):
+            return Fetched(REPAIR)
+    return Fetched("", stored, body, state.policy)
+
+
+def is_floored(transaction: Transaction, number: int, secret: bytes, stored: Entry) -> bool:
+    """Whether an invalidation came after the entry."""
+    return newest_floor(transaction, number, secret, stored) >= stored.sequence
+
+
+def newest_floor(transaction: Transaction, number: int, secret: bytes, stored: Entry) -> int:
+    """Sequence of the newest invalidation that is about such an entry; 0: there was none."""
+    floors = [
+        (POST_ALL, NO_HASH),
+        *floors_of(secret, stored.scope, stored.category),
+        *stored.postings,
+    ]
+    return max(get_floor(transaction, number, kind, digest) for kind, digest in floors)
+
+
+def require_state(transaction: Transaction, number: int, name: str) -> CacheState:
+    state = get_cache_state(transaction, number)
+    if state is None:
+        raise cache_gone(name)
+    return state
