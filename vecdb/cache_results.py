@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 Told = tuple[int, int, float, float]
-"""Sequence of the cache, nearest entry (-1: none), its score, probability of the audit (0: none)."""
+"""Sequence of the cache, nearest entry (-1: none), its score, probability of an audit."""
 
 EXACT, RING, VECTOR, VERIFIED, NEGATIVE = "exact", "ring", "vector", "verified", "negative"
 BYPASS = "bypass"

@@ -59,9 +59,8 @@ def fetch_entry(
     body = get_body(transaction, number, entry)
     if body is None:
         return Fetched(REPAIR)
-    if exact and own and body.prompt and question.prompt is not None:
-        if body.prompt != question.prompt.encode("utf-8", "surrogatepass"):
-            return Fetched(REPAIR)
+    if exact and own and body.prompt and body.prompt != question.prompt_bytes:
+        return Fetched(REPAIR)
     return Fetched("", stored, body, state.policy)
 
 

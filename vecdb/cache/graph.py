@@ -69,7 +69,7 @@ class _Faiss:
     def __init__(self, dim: int, sample: NDArray[np.float32]) -> None:
         import faiss
 
-        kind = faiss.ScalarQuantizer.QT_8bit
+        kind: Any = faiss.ScalarQuantizer.QT_8bit
         self._index: Any = faiss.IndexHNSWSQ(dim, kind, LINKS, faiss.METRIC_INNER_PRODUCT)
         self._index.hnsw.efConstruction = BUILD_WIDTH
         self._index.hnsw.efSearch = WIDTH

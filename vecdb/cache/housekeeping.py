@@ -95,11 +95,13 @@ class Housekeeper:
             view = partition.view
             if view.graph is not None and view.linked < view.size:
                 more = _link_some(partition, engine) or more
-            elif partition.count > engine.policy.hnsw_above and view.graph is None:
-                if not partition.building:
-                    partition.building = True
-                    if not self._builder.submit(partial(_build, engine, partition)):
-                        partition.building = False
+            elif (
+                view.graph is None
+                and not partition.building
+                and partition.count > engine.policy.hnsw_above
+            ):
+                partition.building = True
+                partition.building = self._builder.submit(partial(_build, engine, partition))
         return more
 
 

@@ -1,4 +1,4 @@
-"""What a fresh answer, or a verdict, says about the answer that the cache had (or would have) given.
+"""What a fresh answer, or a verdict, says about the one that the cache gave or would have given.
 
 Who judges is the caller: by ``judge=`` when the cache is opened, or else two answers agree exactly
 if their bytes do. Every bound that the cache states is relative to that judge.

@@ -26,7 +26,7 @@ from .search import Found, find_in_ring, find_nearest
 from .verification import CLOSED
 
 RING_THRESHOLD = 0.98
-"""The ring concludes nothing below: thresholds are meant for the nearest entry, it may have others."""
+"""The ring concludes nothing below: thresholds are meant for the nearest entry, not for any."""
 _NOTHING = (-1, 0.0)
 
 Verify = Callable[[str, str, Any], bool]

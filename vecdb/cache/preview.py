@@ -1,7 +1,7 @@
-"""What would another policy have done with the latest lookups? They are replayed, nothing is served.
+"""What would another policy have done with the latest lookups? Replayed; nothing is served.
 
-A lookup is recorded as the similarities that it compared, not as texts. So a policy that is stricter
-is told exactly; one that is looser from the nearest entries alone, those that were compared.
+A lookup is recorded as the similarities that it compared, not as texts. So a policy that is
+stricter is told exactly; one that is looser from the nearest entries alone.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def check_vector(vector: Any, dim: int, field: str = "vector") -> NDArray[np.flo
         wide = given.astype(np.float64)
         length = float(np.dot(wide, wide)) ** 0.5
         if np.isfinite(length) and length > 0.0:
-            return (wide / length).astype(np.float32)
+            return np.asarray(wide / length, np.float32)
     if not np.isfinite(length):
         raise InvalidArgument(
             f"{field} holds NaN, infinity or a number beyond float32",

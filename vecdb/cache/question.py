@@ -102,6 +102,11 @@ class Question:
         return self._vector
 
     @property
+    def prompt_bytes(self) -> bytes:
+        """The normalised prompt as it is stored; b"" without one."""
+        return b"" if self.prompt is None else self.prompt.encode("utf-8", "surrogatepass")
+
+    @property
     def guard(self) -> bytes:
         if self._guard is None:
             self._guard = NO_GUARD if self.prompt is None else sign_prompt(self.prompt)

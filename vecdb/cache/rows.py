@@ -82,7 +82,7 @@ class RowSet:
 
 
 class Rows:
-    """The columns, the free rows, and the wheel. Written under the index's lock; read by anybody."""
+    """The columns, the free rows, and the wheel. Written under the index's lock."""
 
     def __init__(self, now_us: int) -> None:
         self.columns: NDArray[Any] = np.zeros(_LEAST, COLUMNS)

@@ -273,7 +273,7 @@ class Pool:
             self.threshold, self._seen, self._lookups = threshold, seen, lookups
             self.strict = threshold
             self._computed_at, self._hits_since_restart = lookups, hits
-            made = [_Ledger(*numbers[at : at + 2], int(numbers[at + 2])) for at in (0, 3, 6)]
+            made = [_Ledger(numbers[at], numbers[at + 1], int(numbers[at + 2])) for at in (0, 3, 6)]
             self._all, self._now, self._before = made
             self._audits = int(numbers[9])
             self._ring[: len(ring) // _OBSERVATION.itemsize] = ring.view(_OBSERVATION)
@@ -300,7 +300,8 @@ def error_bounds(seen: NDArray[Any], *, per_hit: bool) -> NDArray[np.float64]:
 
     def above(values: NDArray[np.float64]) -> NDArray[np.float64]:
         sums = np.bincount(place, values, len(_GRID) + 1)
-        return np.cumsum(sums[::-1])[::-1][1:]
+        summed: NDArray[np.float64] = np.cumsum(sums[::-1])[::-1][1:].astype(np.float64)
+        return summed
 
     wrong = above(weight * (seen["right"] == 0))
     total, squares = weight.sum(), (weight * weight).sum()

@@ -60,9 +60,7 @@ def put(
         Body(
             value=offer.data,
             content_type=offer.content_type,
-            prompt=question.prompt.encode("utf-8", "surrogatepass")
-            if category.store_prompt and question.prompt is not None
-            else b"",
+            prompt=question.prompt_bytes if category.store_prompt else b"",
             meta=offer.meta,
         )
     )
@@ -130,9 +128,12 @@ def _put(
     change = engine.change(group)
     transaction, number = change.transaction, engine.row.number
     category = question.category
-    if ticket is not None and change.state.floor > ticket.sequence:
-        if newest_floor(transaction, number, engine.row.secret, draft) > ticket.sequence:
-            return PutResult(stored=False, reason="invalidated_meanwhile")
+    if (
+        ticket is not None
+        and change.state.floor > ticket.sequence
+        and newest_floor(transaction, number, engine.row.secret, draft) > ticket.sequence
+    ):
+        return PutResult(stored=False, reason="invalidated_meanwhile")
     known = find_exact(transaction, number, draft.digest)
     replaced = set() if known is None else {known}
     tenant = question.scoped.tenant

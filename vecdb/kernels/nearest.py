@@ -6,6 +6,8 @@ so a row has the same score whichever of them finds it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
@@ -28,7 +30,7 @@ def _product(query: NDArray[np.float32], rows: NDArray[np.float32], row: int) ->
 
 @njit(types.int64(types.int64, types.float32, types.int64, *_OUT), nogil=True, cache=True)
 def _keep(
-    slot: int, score: float, count: int, slots: NDArray[np.int64], scores: NDArray[np.float32]
+    slot: int, score: Any, count: int, slots: NDArray[np.int64], scores: NDArray[np.float32]
 ) -> int:
     """Insert into the sorted best, of which ``count`` are there; the new count."""
     k = slots.shape[0]
@@ -39,7 +41,7 @@ def _keep(
         slots[at], scores[at] = slots[at - 1], scores[at - 1]
         at -= 1
     slots[at], scores[at] = slot, score
-    return min(count + 1, k)
+    return count + 1 if count < k else k
 
 
 @njit(types.int64(VECTOR, MATRIX, MASK, types.int64, types.int64, *_OUT), nogil=True, cache=True)
@@ -54,7 +56,7 @@ def nearest_rows(
 ) -> int:
     """The best of the live rows from ``begin`` to before ``end``; how many there are.
 
-    - ``live``: [rows]; ``slots``, ``scores``: [k], get the best, best first; of equal ones the first
+    - ``live``: [rows]; ``slots``, ``scores``: [k], get the best first, of equals the first
     """
     count = 0
     for row in range(begin, end):

@@ -56,11 +56,8 @@ def put_in(
     now = clock[0]
     second = max(due[row], now)
     hour, this = second // SECONDS, now // SECONDS
-    if hour == this:
-        place = second % SECONDS
-    else:
-        # In the hour after the next round of the wheel it is put in again.
-        place = SECONDS + min(hour, this + HOURS - 1) % HOURS
+    later = SECONDS + min(hour, this + HOURS - 1) % HOURS  # put in again when that hour comes
+    place = second % SECONDS if hour == this else later
     first = heads[place]
     links[row, 0] = first
     links[row, 1] = -place - 2

@@ -200,10 +200,7 @@ CACHE_STATE = np.dtype(
 
 CACHE_ENTRY = np.dtype(
     [
-        (
-            "sequence",
-            "<u8",
-        ),  # of the write that stored it: at or below one of its floors it is dead
+        ("sequence", "<u8"),  # of its write: at or below one of its floors it is dead
         ("created_us", "<i8"),
         ("expires_us", "<i8"),  # no longer fresh from then on
         ("until_us", "<i8"),  # never served from then on, and taken out
@@ -235,7 +232,7 @@ CACHE_BODY = np.dtype(
         ("reserved", "V1"),
     ]
 )
-"""Table ``cache_bodies``, key number + entry: this, then content type, prompt, meta (JSON), value."""
+"""Table ``cache_bodies``, key number + entry: this, then content type, prompt, meta, value."""
 
 WITNESS = np.dtype(
     [
