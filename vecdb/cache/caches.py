@@ -191,7 +191,7 @@ def describe(transaction: Transaction, row: CacheRow) -> CacheInfo | None:
     return CacheInfo(
         name=row.name,
         dim=row.dim,
-        entries=state.count,
+        entries=state.entries,
         bytes=state.bytes,
         policy_version=state.policy,
         scope=policy.scope,

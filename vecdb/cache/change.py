@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ class Change:
 
     def next_sequence(self) -> int:
         sequence = self._group.next_sequence()
-        self.state = replace(self.state, sequence=sequence)
+        self.state = self.state._replace(sequence=sequence)
         return sequence
 
     def add(self, stored: Entry, vector: NDArray[np.float32], body: bytes, tenant: str) -> int:
@@ -62,7 +62,7 @@ class Change:
         put_entry(self.transaction, self._number, entry, stored, vector.tobytes(), body)
         self.added[entry] = Added(entry, stored, vector)
         self._count(stored, tenant, 1)
-        self.state = replace(self.state, next_entry=entry + 1)
+        self.state = self.state._replace(next_entry=entry + 1)
         return entry
 
     def remove(self, entry: int, tenant: str) -> bool:
@@ -81,15 +81,15 @@ class Change:
         stored = get_entry(self.transaction, self._number, entry)
         if stored is None or stored.threshold >= threshold:
             return False
-        replace_entry(self.transaction, self._number, entry, replace(stored, threshold=threshold))
+        replace_entry(self.transaction, self._number, entry, stored._replace(threshold=threshold))
         self.thresholds[entry] = threshold
         return True
 
     def set_floor(self, sequence: int) -> None:
-        self.state = replace(self.state, floor=sequence)
+        self.state = self.state._replace(floor=sequence)
 
     def set_policy(self, version: int, text: bytes) -> None:
-        self.state = replace(self.state, policy=version)
+        self.state = self.state._replace(policy=version)
         self.policy_text = text
 
     def drop(self) -> None:
@@ -99,7 +99,7 @@ class Change:
     def finish(self) -> None:
         if self.dropped:
             return
-        state = replace(self.state, clock_us=max(self.state.clock_us, self._group.now_us))
+        state = self.state._replace(clock_us=max(self.state.clock_us, self._group.now_us))
         put_cache_state(self.transaction, self._number, state)
         self.state = state
 
@@ -110,9 +110,8 @@ class Change:
         self.categories[stored.category] += sign
         self.category_bytes[stored.category] += sign * stored.size
         self.tenants[tenant] += sign
-        self.state = replace(
-            self.state,
-            count=self.state.count + sign,
+        self.state = self.state._replace(
+            entries=self.state.entries + sign,
             bytes=max(0, self.state.bytes + sign * stored.size),
         )
 

@@ -45,7 +45,7 @@ def choose_victims(
     victims: list[int] = []
     gone = replaced | change.removed
     with index.lock:
-        count = change.state.count - len(replaced)
+        count = change.state.entries - len(replaced)
         held = change.state.bytes
         owned = _count(index.tenants.get(tenant)) + change.tenants[tenant] - len(replaced)
         most_owned = max(1, int(policy.tenant_quota * policy.entries))

@@ -7,7 +7,7 @@ a digest that collides can have a wrong answer served.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..storage.cache_entries import Body, Entry, find_exact, get_body, get_entry
 from ..storage.caches import NO_HASH, CacheState, get_cache_state, get_floor
@@ -20,8 +20,7 @@ from .scope import floors_of
 REPAIR, FLOOR = "repair", "floor"
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """``fault``: REPAIR (it is not what the index says) or FLOOR (it was invalidated), else ""."""
 
     fault: str

@@ -21,9 +21,9 @@ from .load import lifetime_us, relaxed_threshold
 from .partition import View
 from .policy import VETO
 from .question import Question
-from .rows import LIVE, OWN_TTL
+from .rows import LIVE, OWN_TTL, Fields
 from .search import Found, find_in_ring, find_nearest
-from .verification import CLOSED
+from .verification import CLOSED, GRID_LOW
 
 RING_THRESHOLD = 0.98
 """The ring concludes nothing below: thresholds are meant for the nearest entry, not for any."""
@@ -61,6 +61,7 @@ class LookupRun:
         self._quiet = quiet
         self._relaxation = 0.0
         self._slot = -1
+        self._now = 0
         self._sequence = engine.sequence
         self._trace = Trace(next(engine.ids), question.category.name)
         self._reasons: list[str] = []
@@ -97,17 +98,17 @@ class LookupRun:
         row = self._engine.index.exact.get(question.digest)
         if row is None:
             return None
-        found = self._engine.index.rows.columns[row]
-        entry = int(found["entry"])
-        if entry < 0 or not self._is_alive(found):
+        known = self._engine.index.rows.fields
+        entry = known.entry.item(row)
+        if entry < 0 or self._engine.now_us() >= known.until.item(row):
             self._reasons.append("expired")
             return None
         hit = self._serve(entry, 1.0, 0.0, row=row)
         self._trace.candidates.append((entry, 1.0, "served" if hit is not None else "repair"))
         if hit is not None:
-            found["hits"] += 1
-            found["considered"] += 1
-            found["used"] = self._engine.now_us()
+            known.hits[row] += 1
+            known.considered[row] += 1
+            known.used[row] = self._now
         return hit
 
     def _by_meaning(self) -> Hit | None:
@@ -130,6 +131,9 @@ class LookupRun:
         trace.threshold = threshold
         grey = question.category.threshold_grey if self._verify is not None else None
         floor = min(threshold, 1.0 if grey is None else grey)
+        if engine.pool_of(question.category) is not None:
+            # What is learned must be about the true nearest, also where nothing is served yet.
+            floor = min(floor, question.category.threshold_min, GRID_LOW)
         if view.codes is not None:
             found = find_in_ring(view, query)[:1]
             trace.times_ns["ring"] = time.perf_counter_ns() - began
@@ -175,14 +179,13 @@ class LookupRun:
         kind: str,
     ) -> Hit | None:
         """Serve the first candidate that nothing speaks against."""
-        columns = self._engine.index.rows.columns
+        known = self._engine.index.rows.fields
         for slot, score in found:
-            row, entry = int(view.rows[slot]), int(view.entries[slot])
-            known = columns[row]
-            if int(known["entry"]) != entry or not int(known["flags"]) & LIVE:
+            row, entry = view.rows.item(slot), view.entries.item(slot)
+            if known.entry.item(row) != entry or not known.flags.item(row) & LIVE:
                 self._note(entry, score, REPAIR)
                 continue
-            needed = max(threshold, float(known["threshold"]))
+            needed = max(threshold, known.threshold.item(row))
             is_grey = score < needed and grey is not None and score >= grey
             if score < needed and not is_grey:
                 closed = threshold >= CLOSED
@@ -190,8 +193,8 @@ class LookupRun:
                 if score < min(threshold, 1.0 if grey is None else grey):
                     break
                 continue
-            known["considered"] += 1
-            verdict = self._guard(known)
+            known.considered[row] += 1
+            verdict = self._guard(known.guard[row].tobytes())
             if verdict == VETO:
                 self._note(entry, score, "guard")
                 continue
@@ -201,7 +204,7 @@ class LookupRun:
             if (verdict or is_grey) and self._verify is None:
                 self._note(entry, score, "grey")
                 continue
-            if not self._is_alive(known):
+            if not self._is_alive(known, row):
                 self._note(entry, score, "expired")
                 continue
             told = VERIFIED if verdict or is_grey else kind
@@ -209,8 +212,8 @@ class LookupRun:
             if hit is not None:
                 self._slot = slot
                 self._note(entry, score, "served")
-                known["hits"] += 1
-                known["used"] = self._engine.now_us()
+                known.hits[row] += 1
+                known.used[row] = self._now
                 return hit
         return None
 
@@ -218,10 +221,9 @@ class LookupRun:
         self._reasons.append(reason)
         self._trace.candidates.append((entry, score, reason))
 
-    def _guard(self, known: Any) -> str:
+    def _guard(self, stored: bytes) -> str:
         """ "", grey, veto, or required: there is no prompt to guard, and there has to be."""
         category = self._question.category
-        stored = known["guard"].tobytes()
         asked = self._question.guard
         if NO_GUARD in (asked, stored):
             if category.guards_required:
@@ -230,17 +232,17 @@ class LookupRun:
             return ""
         return compare_guards(asked, stored, category.guards)[0]
 
-    def _is_alive(self, known: Any) -> bool:
+    def _is_alive(self, known: Fields, row: int) -> bool:
         """Whether an entry may be served now, as stale at least: said before it is fetched."""
-        until = int(known["until"])
         _, end = lifetime_us(
             self._question.category,
-            int(known["created"]),
-            int(known["expires"]),
-            own_ttl=bool(int(known["flags"]) & OWN_TTL),
+            known.created.item(row),
+            known.expires.item(row),
+            own_ttl=known.flags.item(row) & OWN_TTL != 0,
             relaxation=self._relaxation,
         )
-        return self._engine.now_us() < min(until, end + self._question.category.swr_us)
+        end += self._question.category.swr_us
+        return bool(self._engine.now_us() < min(known.until.item(row), end))
 
     # ------------------------------------------------------------------------------ the answer
 
@@ -268,7 +270,7 @@ class LookupRun:
             engine.reload_policy(fetched.policy)
         if kind == VERIFIED and not self._is_verified(body):
             return None
-        now = engine.now_us()
+        self._now = now = engine.now_us()
         fresh, end = lifetime_us(
             question.category,
             stored.created_us,

@@ -35,7 +35,7 @@ def report(engine: Engine) -> dict[str, Any]:
         "encoder": engine.policy.encoder,
         "entries": entries,
         "capacity_entries": engine.policy.entries,
-        "stored_entries": state.count,
+        "stored_entries": state.entries,
         "stored_bytes": state.bytes,
         "capacity_bytes": engine.policy.bytes,
         "memory_bytes": index.nbytes,

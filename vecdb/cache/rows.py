@@ -81,11 +81,25 @@ class RowSet:
         return iter(self._rows[: self.count].tolist())
 
 
+class Fields:
+    """The columns one by one, as views: an access takes a fifth of one through the row."""
+
+    __slots__ = tuple(COLUMNS.names or ())
+
+    def __init__(self, columns: NDArray[Any]) -> None:
+        for name in self.__slots__:
+            setattr(self, name, columns[name])
+
+    def __getattr__(self, name: str) -> NDArray[Any]:  # tells the type; slots come first
+        raise AttributeError(name)
+
+
 class Rows:
     """The columns, the free rows, and the wheel. Written under the index's lock."""
 
     def __init__(self, now_us: int) -> None:
         self.columns: NDArray[Any] = np.zeros(_LEAST, COLUMNS)
+        self.fields = Fields(self.columns)
         self._free: list[int] = []
         self._used = 0  # rows from here on were never taken
         self._heads = np.full(SECONDS + HOURS, -1, np.int32)
@@ -147,6 +161,7 @@ class Rows:
             self._links = np.concatenate([self._links, _unlinked(size, 2 * size)])
             self._due = np.concatenate([self._due, np.zeros(size, np.int64)])
             self.columns = columns  # last: readers go on with the old ones until then
+            self.fields = Fields(columns)
         self._used += 1
         return self._used - 1
 

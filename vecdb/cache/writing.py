@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from hashlib import blake2b
 
@@ -152,7 +151,7 @@ def _put(
     for victim in [*replaced, *victims]:
         _remove(engine, change, victim, tenant)
     stored = _with_times(draft, category, change.state.next_entry, now)
-    stored = replace(stored, sequence=change.next_sequence())
+    stored = stored._replace(sequence=change.next_sequence())
     entry = change.add(stored, question.vector, body, tenant)
     return PutResult(stored=True, entry=entry, evicted=len(victims))
 
@@ -172,16 +171,16 @@ def _with_times(draft: Entry, category: Category, entry: int, now: int) -> Entry
     if draft.negative:
         ttl = draft.expires_us or round(category.negative_ttl * 1e6)
         end = now + min(ttl, round(category.negative_ttl * 1e6))
-        return replace(draft, created_us=now, expires_us=end, until_us=end)
+        return draft._replace(created_us=now, expires_us=end, until_us=end)
     longest = now + round(category.ttl_max * 1e6)
     if draft.own_ttl:
         end = min(now + draft.expires_us, longest)
-        return replace(draft, created_us=now, expires_us=end, until_us=end + category.swr_us)
+        return draft._replace(created_us=now, expires_us=end, until_us=end + category.swr_us)
     digest = blake2b(draft.digest + entry.to_bytes(8, "little"), digest_size=8).digest()
     share = int.from_bytes(digest, "little") * _HALF
     end = now + round(category.ttl * (1.0 - category.jitter * share) * 1e6)
     until = (longest if category.adaptive else end) + category.swr_us
-    return replace(draft, created_us=now, expires_us=end, until_us=until)
+    return draft._replace(created_us=now, expires_us=end, until_us=until)
 
 
 def _note_put(engine: Engine, category: Category, future: Future[PutResult]) -> None:

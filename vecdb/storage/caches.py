@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import format
 from .checksum import damaged, pack, unpack
@@ -28,13 +28,15 @@ class CacheRow:
     secret: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheState:
-    """A row of table ``cache_states``: what changes with every write of a cache."""
+class CacheState(NamedTuple):
+    """A row of table ``cache_states``: what changes with every write of a cache.
+
+    A named tuple: every answer reads one.
+    """
 
     sequence: int = 0
     next_entry: int = 0
-    count: int = 0
+    entries: int = 0
     bytes: int = 0
     floor: int = 0
     clock_us: int = 0
@@ -86,7 +88,7 @@ def get_cache_state(transaction: Transaction, number: int) -> CacheState | None:
     return CacheState(
         sequence=sequence,
         next_entry=next_entry,
-        count=count,
+        entries=count,
         bytes=size,
         floor=floor,
         clock_us=clock_us,
@@ -98,7 +100,7 @@ def put_cache_state(transaction: Transaction, number: int, state: CacheState) ->
     value = _STATE.pack(
         state.sequence,
         state.next_entry,
-        state.count,
+        state.entries,
         state.bytes,
         state.floor,
         state.clock_us,
