@@ -1,4 +1,4 @@
-"""Databases with a clock that stands still, caches of few dimensions, and questions near each other."""
+"""Databases with a clock that stands still, small caches, and questions near each other."""
 
 from __future__ import annotations
 
@@ -52,7 +52,13 @@ def db(path, clock):
 
 
 def category(**values):
-    return {"threshold": 0.9, "threshold_min": 0.8, "ttl": 100, "ttl_max": 100, "jitter": 0} | values
+    return {
+        "threshold": 0.9,
+        "threshold_min": 0.8,
+        "ttl": 100,
+        "ttl_max": 100,
+        "jitter": 0,
+    } | values
 
 
 @pytest.fixture

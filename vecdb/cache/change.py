@@ -25,6 +25,7 @@ class Added:
     entry: int
     stored: Entry
     vector: NDArray[np.float32]
+    tenant: str
 
 
 class Change:
@@ -60,7 +61,7 @@ class Change:
         """Store an entry; its number. ``stored`` has its own sequence already."""
         entry = self.state.next_entry
         put_entry(self.transaction, self._number, entry, stored, vector.tobytes(), body)
-        self.added[entry] = Added(entry, stored, vector)
+        self.added[entry] = Added(entry, stored, vector, tenant)
         self._count(stored, tenant, 1)
         self.state = self.state._replace(next_entry=entry + 1)
         return entry

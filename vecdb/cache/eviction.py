@@ -61,16 +61,27 @@ def choose_victims(
                 else _fullest(index, policy, change, category, victims)
             )
             victim = _least(index, policy, group, gone, now_us)
-            if victim is None:
-                # What there is belongs to this very transaction, or to nobody: let it pass.
-                return victims
-            row = index.row_of(victim)
-            columns = index.rows.columns
-            held -= int(columns["size"][row])
-            owned -= index.partition_of(int(row or 0)).tenant == tenant
+            row = None if victim is None else index.row_of(victim)
+            if victim is not None and row is not None:
+                held -= int(index.rows.columns["size"][row])
+                owned -= index.partition_of(row).tenant == tenant
+            else:
+                victim = _of_transaction(change, gone, tenant if of_tenant else None)
+                if victim is None:
+                    raise NoRoom("quota")
+                held -= change.added[victim].stored.size
+                owned -= change.added[victim].tenant == tenant
             count -= 1
             victims.append(victim)
             gone = gone | {victim}
+
+
+def _of_transaction(change: Change, gone: set[int], tenant: str | None) -> int | None:
+    """The oldest entry that this very transaction stores: the index does not know it yet."""
+    for entry, added in change.added.items():
+        if entry not in gone and tenant in (None, added.tenant):
+            return entry
+    return None
 
 
 def _count(group: RowSet | None) -> int:

@@ -64,7 +64,9 @@ def digest_vector(
 def check_vector(vector: Any, dim: int, field: str = "vector") -> NDArray[np.float32]:
     """f32[dim], made of length 1. Raises ``InvalidArgument``."""
     try:
-        given = np.ascontiguousarray(vector, np.float32)
+        with np.errstate(over="ignore"):
+            given = np.ascontiguousarray(vector, np.float32)
+            squared = float(np.dot(given, given)) if given.shape == (dim,) else 0.0
     except (TypeError, ValueError):
         raise InvalidArgument(
             f"{field} must be {dim} numbers; got {type(vector).__name__}", field=field
@@ -78,7 +80,7 @@ def check_vector(vector: Any, dim: int, field: str = "vector") -> NDArray[np.flo
             actual=int(given.size),
             hint=f"The cache holds vectors of {dim} dimensions",
         )
-    length = float(np.dot(given, given)) ** 0.5
+    length = squared**0.5
     if not 1e-15 < length < 1e15:  # what float32 squares are not to be trusted with
         wide = given.astype(np.float64)
         length = float(np.dot(wide, wide)) ** 0.5

@@ -126,7 +126,7 @@ class Tally:
             row.lookups += 1
             row.misses[reason] = row.misses.get(reason, 0) + 1
             if nearest is not None:
-                row.nearest[min(BINS - 1, max(0, int(100.0 * nearest + 1e-6) - 50))] += 1
+                row.nearest[min(BINS - 1, max(0, int(100.0 * nearest + 1e-3) - 50))] += 1
             for stage, ns in times.items():
                 self.stages[stage].add(ns)
 

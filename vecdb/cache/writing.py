@@ -161,6 +161,8 @@ def _remove(engine: Engine, change: Change, entry: int, tenant: str = "") -> boo
     with engine.index.lock:
         row = engine.index.row_of(entry)
         owner = tenant if row is None else engine.index.partition_of(row).tenant
+    if entry in change.added:
+        owner = change.added[entry].tenant
     for digest in engine.index.aliases_of(entry):
         drop_alias(change.transaction, engine.row.number, digest, entry)
     return change.remove(entry, owner)
