@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from ..cache_results import BYPASS, Hit, PutResult
-from ..errors import DeadlineExceeded, LimitExceeded, VecDBError
+from ..errors import DeadlineExceeded, InvalidArgument, VecDBError
 from .background import Background
 from .engine import Engine
 from .flights import EMPTY, FAILED, STORED, Flight
@@ -149,12 +149,14 @@ class Computing:
         return value, seconds
 
     def _put(self, value: Any, seconds: float) -> Future[PutResult] | None:
-        """None: there is nothing to store. That storing fails is no reason to lose the answer."""
+        """None: nothing is stored. That the database takes no write is no reason to lose it."""
         if value is None:
             return None
         try:
             return self._store(self._question, value, seconds, self._ticket)
-        except LimitExceeded as error:
+        except InvalidArgument:
+            raise  # the value is nothing that can be stored: whoever wrote `compute` should know
+        except VecDBError as error:
             self._engine.tally.refuse(self._question.category.name, error.reason.lower())
             return None
 
