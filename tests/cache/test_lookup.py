@@ -379,4 +379,4 @@ def test_statistics_and_explanations_tell_what_happened(make_cache, questions):
     faq = cache.stats()["categories"]["faq"]
     assert (faq["lookups"], faq["hits"], faq["misses"]) == (2, {"exact": 1}, {"below": 1})
     assert faq["nearest_of_misses"] == {"0.70": 1}
-    assert cache.stats()["latency"]["lookup"]["count"] == 2
+    assert cache.stats()["latency"]["lookup"]["count"] == 1  # of eight

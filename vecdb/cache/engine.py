@@ -56,7 +56,7 @@ class Engine:
             notes = dict(scan_notes(transaction, row.number))
         self.row: CacheRow = row
         self._high_us = state.clock_us
-        self.sequence = state.sequence
+        self.sequence, self.floor = state.sequence, state.floor
         self.index = Index(row.dim, row.number, self.now_us())
         self.tally = Tally()
         self.loads = Loads(store.clock)
@@ -240,7 +240,22 @@ class Engine:
             self.index.raise_threshold(entry, threshold)
         if change.policy_text is not None:
             self._adopt(parse_policy(change.policy_text.decode(), change.state.policy))
-        self.sequence = change.state.sequence
+        self.sequence, self.floor = change.state.sequence, change.state.floor
+
+    def floor_in(self, transaction: Transaction) -> int:
+        """Sequence of the newest invalidation.
+
+        This process knows it by itself where it is the one that writes: an invalidation returns
+        only after ``_apply``. Another one has to look.
+        """
+        if not self.store.read_only:
+            if self.dropped:
+                raise cache_gone(self.row.name)
+            return self.floor
+        state = get_cache_state(transaction, self.row.number)
+        if state is None:
+            raise cache_gone(self.row.name)
+        return state.floor
 
     def lease(self, entry: int) -> bool:
         """Whether the caller is the one who refreshes a stale entry."""

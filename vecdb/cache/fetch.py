@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..storage.cache_entries import Body, Entry, find_exact, get_body, get_entry
-from ..storage.caches import NO_HASH, CacheState, get_cache_state, get_floor
+from ..storage.caches import NO_HASH, get_floor
 from ..storage.format import POST_ALL
 from ..storage.transaction import Transaction
-from .change import cache_gone
 from .question import Question
 from .scope import floors_of
 
@@ -26,23 +25,19 @@ class Fetched(NamedTuple):
     fault: str
     stored: Entry | None = None
     body: Body | None = None
-    policy: int = 0
 
 
 def fetch_entry(
     transaction: Transaction,
     number: int,
-    name: str,
     secret: bytes,
     entry: int,
     question: Question,
     *,
     exact: bool,
+    floor: int,
 ) -> Fetched:
-    """Raises ``NotFound`` if the cache was dropped, ``DataCorruption``."""
-    state = get_cache_state(transaction, number)
-    if state is None:
-        raise cache_gone(name)
+    """Raises ``DataCorruption``. ``floor``: sequence of the newest invalidation of the cache."""
     stored = get_entry(transaction, number, entry)
     if (
         stored is None
@@ -53,14 +48,14 @@ def fetch_entry(
     own = stored.digest == question.digest_or_none
     if exact and not own and find_exact(transaction, number, question.digest) != entry:
         return Fetched(REPAIR)
-    if state.floor >= stored.sequence and is_floored(transaction, number, secret, stored):
+    if floor >= stored.sequence and is_floored(transaction, number, secret, stored):
         return Fetched(FLOOR)
     body = get_body(transaction, number, entry)
     if body is None:
         return Fetched(REPAIR)
     if exact and own and body.prompt and body.prompt != question.prompt_bytes:
         return Fetched(REPAIR)
-    return Fetched("", stored, body, state.policy)
+    return Fetched("", stored, body)
 
 
 def is_floored(transaction: Transaction, number: int, secret: bytes, stored: Entry) -> bool:
@@ -76,10 +71,3 @@ def newest_floor(transaction: Transaction, number: int, secret: bytes, stored: E
         *stored.postings,
     ]
     return max(get_floor(transaction, number, kind, digest) for kind, digest in floors)
-
-
-def require_state(transaction: Transaction, number: int, name: str) -> CacheState:
-    state = get_cache_state(transaction, number)
-    if state is None:
-        raise cache_gone(name)
-    return state

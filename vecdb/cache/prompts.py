@@ -98,6 +98,8 @@ def check_vector(vector: Any, dim: int, field: str = "vector") -> NDArray[np.flo
             field=field,
             reason="ZERO_VECTOR",
         )
+    if given is vector and abs(squared - 1.0) < 1e-6:
+        return np.array(given)  # of length 1; the caller may fill it with another one
     unit: NDArray[np.float32] = given / np.float32(length)
     return unit
 

@@ -18,7 +18,10 @@ OVER_ISOLATED = 0.5
 
 
 def report(engine: Engine) -> dict[str, Any]:
-    """By category and in all; times of this process, counts since the cache was made."""
+    """By category and in all; counts since the cache was made.
+
+    Times are of this process, and of one lookup in ``lookup.TIMED``.
+    """
     with engine.store.environment.read() as transaction:
         state = get_cache_state(transaction, engine.row.number)
     if state is None:

@@ -92,7 +92,6 @@ def unpack_entry(key: bytes, value: bytes) -> Entry:
     if len(value) < _HEAD.size:
         raise damaged("cache_entries", key, f"it has {len(value)} bytes, too few")
     head = _HEAD.unpack_from(value)
-    sequence, created_us, expires_us, until_us, digest, fingerprint, guard = head[:7]
     money, seconds, tokens, threshold, size, flags, scope_bytes = head[7:14]
     category_bytes, count, reserved = head[14:]
     at = _HEAD.size
@@ -100,25 +99,16 @@ def unpack_entry(key: bytes, value: bytes) -> Entry:
     end = middle + category_bytes
     if len(value) != end + count * POST_VALUE.size or reserved.strip(b"\0") or flags > 3:
         raise damaged("cache_entries", key, "its lengths do not fit")
-    return Entry(
-        sequence=sequence,
-        created_us=created_us,
-        expires_us=expires_us,
-        until_us=until_us,
-        digest=digest,
-        fingerprint=fingerprint,
-        guard=guard,
-        scope=value[at:middle],
-        category=value[middle:end].decode(),
-        postings=tuple(POST_VALUE.iter_unpack(value[end:])) if count else (),
-        money=money,
-        seconds=seconds,
-        tokens=tokens,
-        threshold=threshold,
-        size=size,
-        negative=bool(flags & format.ENTRY_NEGATIVE),
-        own_ttl=bool(flags & format.ENTRY_OWN_TTL),
+    parts = (
+        *head[:7],
+        value[at:middle],
+        value[middle:end].decode(),
+        tuple(POST_VALUE.iter_unpack(value[end:])) if count else (),
+        *(money, seconds, tokens, threshold, size),
+        bool(flags & format.ENTRY_NEGATIVE),
+        bool(flags & format.ENTRY_OWN_TTL),
     )
+    return Entry._make(parts)  # in their order, since every answer comes through here
 
 
 def pack_body(body: Body) -> bytes:

@@ -82,18 +82,10 @@ def get_cache_state(transaction: Transaction, number: int) -> CacheState | None:
         return None
     if len(value) != _STATE.size:
         raise damaged("cache_states", key, f"it has {len(value)} bytes, expected {_STATE.size}")
-    sequence, next_entry, count, size, floor, clock_us, policy, reserved = _STATE.unpack(value)
+    *fields, reserved = _STATE.unpack(value)
     if reserved.strip(b"\0"):
         raise damaged("cache_states", key, "its reserved bytes are not zero")
-    return CacheState(
-        sequence=sequence,
-        next_entry=next_entry,
-        entries=count,
-        bytes=size,
-        floor=floor,
-        clock_us=clock_us,
-        policy=policy,
-    )
+    return CacheState(*fields)
 
 
 def put_cache_state(transaction: Transaction, number: int, state: CacheState) -> None:

@@ -12,7 +12,7 @@ class Gate:
 
     def __init__(self) -> None:
         self._alone = threading.Lock()  # Taken before self._condition.
-        self._condition = threading.Condition()
+        self._condition = threading.Condition(threading.Lock())
         self._inside = 0  # Guarded by self._condition.
         self._wanted = False  # Written under self._alone.
 
