@@ -1,7 +1,7 @@
 """What a cache does when nobody asks: entries expire, space comes back, graphs grow, switches turn.
 
-Each step is short, and lookups take no lock that it holds for long: at most ``SLICE`` entries
-expire or are deleted at a time.
+Each step is short, and lookups take no lock that it holds: at most ``EXPIRED_AT_ONCE`` entries
+expire, and ``writing.SLICE`` are deleted, at a time.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from .economics import decide
 from .engine import Engine
 from .graph import make_graph
 from .partition import Partition
-from .writing import SLICE, reclaim_slice, store_notes
+from .writing import reclaim_slice, store_notes
 
 NOTES_SECONDS = 60.0
+EXPIRED_AT_ONCE = 64
+"""Entries that expire while the index is locked: less than a millisecond."""
 _LINK_SECONDS = 0.02
 _LINK_ROWS = 4
 """Rows that are added to a graph while its searches wait."""
@@ -53,9 +55,9 @@ class Housekeeper:
         return more
 
     def expire(self) -> int:
-        """Take entries out whose time is over, up to ``SLICE`` of them; how many there were."""
+        """Take entries out whose time is over, a few at a time; how many there were."""
         engine = self.engine
-        gone = engine.index.expire(engine.now_us(), SLICE)
+        gone = engine.index.expire(engine.now_us(), EXPIRED_AT_ONCE)
         names: Counter[str] = Counter()
         for entry in gone:
             row = engine.index.row_of(entry)

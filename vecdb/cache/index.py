@@ -58,7 +58,7 @@ class Index:
         return self._row_of.get(entry)
 
     def partition_of(self, row: int) -> Partition:
-        return self._numbered[int(self.rows.columns["partition"][row])]
+        return self._numbered[self.rows.fields.partition.item(row)]
 
     def add(self, entry: int, stored: Entry, vector: NDArray[np.float32]) -> None:
         """Take an entry in that has been committed."""
@@ -95,20 +95,20 @@ class Index:
             row = self._row_of.get(entry)
             if row is None or not self.rows.is_live(row):
                 return False
-            columns = self.rows.columns
+            known = self.rows.fields
             partition = self.partition_of(row)
             self.rows.kill(row)
-            slot = int(columns["slot"][row])
+            slot = known.slot.item(row)
             if slot >= 0:
                 partition.kill(slot)
-            for digest in (columns["digest"][row].tobytes(), *self._aliases.get(entry, ())):
+            for digest in (known.digest[row].tobytes(), *self._aliases.get(entry, ())):
                 if self.exact.get(digest) == row:
                     del self.exact[digest]
             self.categories[partition.category].remove(self.rows, row)
             self.tenants[partition.tenant].remove(self.rows, row)
             if partition.is_sparse:
                 kept = partition.compact(self.encoder)
-                columns["slot"][kept] = np.arange(len(kept))
+                known.slot[kept] = np.arange(len(kept))
             return True
 
     def free(self, entry: int) -> None:
@@ -135,8 +135,8 @@ class Index:
     def expire(self, now_us: int, most: int = 256) -> list[int]:
         """Up to ``most`` entries whose time is over, killed."""
         with self.lock:
-            columns = self.rows.columns
-            found = [int(columns["entry"][row]) for row in self.rows.due(now_us, most)]
+            entries = self.rows.fields.entry
+            found = [entries.item(row) for row in self.rows.due(now_us, most)]
             for entry in found:
                 self.kill(entry)
             return found

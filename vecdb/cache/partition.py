@@ -17,6 +17,8 @@ from .graph import Graph
 
 EXACT_ROWS = 256
 """Up to this size products are faster than codes, which take 30 us to begin with."""
+CODED_AT_ONCE = 64
+"""Newer slots than so many are coded together: alone each would take 25 us, so they take one."""
 RING = 64
 _LEAST = 4
 _DEAD = 0.5
@@ -27,7 +29,8 @@ class View:
     """What a lookup reads; arrays have room for slots to come.
 
     - ``vectors``: f32[n, dim], of length 1; ``live``: u8[n]; ``rows``, ``entries``: i64[n]
-    - ``codes``, ``factors``, ``mask``: as the engine's scan has them; None while it is small
+    - ``codes``, ``factors``, ``mask``: as the engine's scan has them, of the slots below
+      ``coded``; None while it is small
     - ``ring``: i64[RING], slots that were hit last, -1: none
     - ``graph``: of the slots below ``linked``; None: there is none
     """
@@ -41,6 +44,7 @@ class View:
     codes: NDArray[np.uint64] | None = None
     factors: NDArray[np.float32] | None = None
     mask: NDArray[np.uint8] | None = None
+    coded: int = 0
     graph: Graph | None = None
     linked: int = 0
 
@@ -77,21 +81,18 @@ class Partition:
         view.vectors[slot] = vector
         view.rows[slot] = row
         view.entries[slot] = entry
-        if slot >= EXACT_ROWS:
-            view = _coded(view, encoder)
-            if view.codes is None or view.factors is None or view.mask is None:
-                raise AssertionError("it has just been coded")
-            encoder.encode(view.vectors[slot : slot + 1], slot, view.codes, view.factors)
-            view.mask[slot >> 3] |= np.uint8(1 << (slot & 7))
         view.live[slot] = 1  # after all that a reader will look at
         self.count += 1
-        self.view = replace(view, size=slot + 1)
+        view = replace(view, size=slot + 1)
+        if view.size > EXACT_ROWS and view.size - view.coded >= CODED_AT_ONCE:
+            view = _coded(view, encoder)
+        self.view = view
         return slot
 
     def kill(self, slot: int) -> None:
         view = self.view
         view.live[slot] = 0
-        if view.mask is not None:
+        if view.mask is not None and slot < view.coded:
             view.mask[slot >> 3] &= ~np.uint8(1 << (slot & 7))
         self.count -= 1
 
@@ -155,19 +156,18 @@ def _grown(view: View, room: int) -> View:
 
 
 def _coded(view: View, encoder: Encoder) -> View:
-    """With room for the codes of all slots that there is room for."""
-    room = len(view.live)
-    blocks = -(-room // 8)
-    if view.codes is not None and len(view.codes) >= blocks:
-        return view
-    codes, factors, _ = encoder.quantizer.empty_codes(room)
-    mask = np.zeros(blocks, np.uint8)
-    if view.codes is None or view.factors is None or view.mask is None:
-        encoder.encode(view.vectors[: view.size], 0, codes, factors)
-        packed = np.packbits(view.live[: view.size], bitorder="little")
-        mask[: len(packed)] = packed
-    else:
-        codes[: len(view.codes)] = view.codes
-        factors[: len(view.factors)] = view.factors
-        mask[: len(view.mask)] = view.mask
-    return replace(view, codes=codes, factors=factors, mask=mask)
+    """With the codes of all its slots, and room for those of slots to come."""
+    codes, factors, mask = view.codes, view.factors, view.mask
+    blocks = -(-len(view.live) // 8)
+    if codes is None or factors is None or mask is None or len(codes) < blocks:
+        codes, factors, _ = encoder.quantizer.empty_codes(len(view.live))
+        mask = np.zeros(blocks, np.uint8)
+        if view.codes is not None and view.factors is not None and view.mask is not None:
+            codes[: len(view.codes)] = view.codes
+            factors[: len(view.factors)] = view.factors
+            mask[: len(view.mask)] = view.mask
+    encoder.encode(view.vectors[view.coded : view.size], view.coded, codes, factors)
+    first = view.coded >> 3
+    packed = np.packbits(view.live[8 * first : view.size], bitorder="little")
+    mask[first : first + len(packed)] = packed
+    return replace(view, codes=codes, factors=factors, mask=mask, coded=view.size)

@@ -58,17 +58,18 @@ class RowSet:
         if self.count == len(self._rows):
             self._rows = np.resize(self._rows, 2 * self.count)
         self._rows[self.count] = row
-        rows.columns[self._place][row] = self.count
+        getattr(rows.fields, self._place)[row] = self.count
         self.count += 1
-        self.bytes += int(rows.columns["size"][row])
+        self.bytes += rows.fields.size.item(row)
 
     def remove(self, rows: Rows, row: int) -> None:
-        place = int(rows.columns[self._place][row])
+        places = getattr(rows.fields, self._place)
+        place = places.item(row)
         self.count -= 1
-        last = int(self._rows[self.count])
+        last = self._rows.item(self.count)
         self._rows[place] = last
-        rows.columns[self._place][last] = place
-        self.bytes -= int(rows.columns["size"][row])
+        places[last] = place
+        self.bytes -= rows.fields.size.item(row)
 
     def draw(self, chance: random.Random, most: int) -> list[int]:
         """Up to ``most`` rows; all of them where there are not more."""
@@ -132,14 +133,15 @@ class Rows:
 
     def kill(self, row: int) -> None:
         """No lookup finds it any more; it waits for its deletion."""
-        self.columns["flags"][row] &= ~np.uint8(LIVE)
+        flags = self.fields.flags
+        flags[row] = flags.item(row) & ~LIVE
         take_out(row, self._heads, self._links)
 
     def is_live(self, row: int) -> bool:
-        return bool(self.columns["flags"][row] & LIVE)
+        return bool(self.fields.flags.item(row) & LIVE)
 
     def give_back(self, row: int) -> None:
-        self.columns["entry"][row] = -1
+        self.fields.entry[row] = -1
         self._free.append(row)
 
     def due(self, now_us: int, most: int = 256) -> list[int]:

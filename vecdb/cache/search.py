@@ -46,17 +46,15 @@ def find_nearest(view: View, encoder: Encoder, query: NDArray[np.float32], floor
         count = nearest_rows(query, view.vectors, view.live, 0, view.size, slots, scores)
         return _found(count, slots, scores)
     if view.graph is None:
-        return _scan(view, encoder, query, 0, floor)
+        return _scan(view, encoder, query, 0, floor)[:CANDIDATES]
     proposed = view.graph.search(query)
     found = _found(
         nearest_of(query, view.vectors, view.live, proposed, slots, scores), slots, scores
     )
     if not found:  # all that it proposed is dead
-        return _scan(view, encoder, query, 0, floor)
+        return _scan(view, encoder, query, 0, floor)[:CANDIDATES]
     if view.size > view.linked:
-        found = sorted(
-            [*found, *_young(view, encoder, query, floor)], key=lambda one: (-one[1], one[0])
-        )
+        found = _merged(found, _young(view, encoder, query, floor))
     return found[:CANDIDATES]
 
 
@@ -83,7 +81,7 @@ def _scan(
         view.factors,
         view.mask,
         first >> 3,
-        -(-view.size // 8),
+        -(-view.coded // 8),
         planes.planes4,
         planes.delta4,
         planes.constant,
@@ -107,7 +105,16 @@ def _scan(
         slots,
         scores,
     )
-    return _found(count, slots, scores)
+    found = _found(count, slots, scores)
+    if view.size == view.coded:
+        return found
+    slots, scores = _room()
+    count = nearest_rows(query, view.vectors, view.live, view.coded, view.size, slots, scores)
+    return _merged(found, _found(count, slots, scores))
+
+
+def _merged(some: Found, others: Found) -> Found:
+    return sorted([*some, *others], key=lambda one: (-one[1], one[0]))
 
 
 def _room() -> tuple[NDArray[np.int64], NDArray[np.float32]]:
