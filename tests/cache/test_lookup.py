@@ -7,7 +7,7 @@ import pytest
 
 import vecdb
 from vecdb.check import check_directory
-from vecdb.errors import AlreadyExists, InvalidArgument, LimitExceeded, NotFound
+from vecdb.errors import AlreadyExists, InvalidArgument, LimitExceeded, NotFound, Unavailable
 
 from .conftest import DIM, SCOPE
 
@@ -341,11 +341,24 @@ def test_caches_are_made_listed_and_dropped(db, questions):
         lambda: db.delete_cache("a"),
         lambda: cache.put(questions.new(), "x", category="faq", scope=SCOPE, wait=True),
         lambda: cache.stats(),
+        lambda: ask(cache, questions.new()),
     ):
         with pytest.raises(NotFound):
             call()
     again = db.create_cache("a", dim=DIM)
     assert again.stats()["stored_entries"] == 0
+
+
+def test_closed_database_answers_nothing(path, questions):
+    with vecdb.open(path) as db:
+        cache = db.create_cache("a", dim=DIM)
+    for call in (
+        lambda: ask(cache, questions.new()),
+        lambda: put(cache, questions.new()),
+        lambda: cache.stats(),
+    ):
+        with pytest.raises(Unavailable):
+            call()
 
 
 def test_restart_keeps_answers_and_their_checksums(path, clock, questions):

@@ -168,6 +168,24 @@ def test_shorter_lifetime_holds_for_what_is_stored_already(make_cache, questions
     assert cache.get(first, category="faq", scope=SCOPE, prompt="One?") is None
 
 
+def test_another_encoder_ends_the_answers_of_the_one_before(make_cache, questions):
+    cache = make_cache(error_budget=0.05)
+    first = questions.new()
+    ask = {"category": "faq", "scope": SCOPE, "prompt": "One?"}
+    cache.put(first, "yes", wait=True, **ask)
+    cache.calibrate("faq", [(0.9, True)] * 100)
+    policy = {"category": {"faq": category(error_budget=0.05)}}
+    cache.set_policy(policy | {"encoder": "one"})  # named for the first time
+    assert cache.get(first, **ask).value == "yes"
+    cache.set_policy(policy | {"encoder": "other"})
+    assert cache.get(first, **ask) is None
+    assert cache.stats()["pools"]["category:faq"]["closed"]
+    cache.put(first, "new", wait=True, **ask)
+    cache.maintain()
+    assert cache.get(first, **ask).value == "new"
+    assert cache.stats()["stored_entries"] == 1
+
+
 def test_category_that_is_gone_is_unknown(make_cache, questions):
     cache = make_cache()
     cache.set_policy({"category": {"other": {}}})

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..cache_results import Hit, Invalidation, Lookup, PutResult
 from ..errors import InvalidArgument, LimitExceeded
-from . import writing
+from . import fields, writing
 from .background import Background
 from .computing import Computing
 from .engine import Engine
@@ -160,6 +160,8 @@ class Cache:
         others; its errors go to who ran it. Audits and refreshes run it in the background.
         ``timeout``: seconds to wait for somebody else's answer, then ``DeadlineExceeded``.
         """
+        if timeout is not None:
+            fields.amount("timeout", timeout)
         question = self._question(vector, category, scope, prompt)
         make = partial(
             make_offer, content_type=None, ttl=ttl, tags=tags, sources=sources, negative=False

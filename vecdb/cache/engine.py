@@ -42,6 +42,11 @@ _WRITE_BYTES = 1_024
 _POOL_NOTE, TALLY_NOTE = "pool:", "tally"
 
 
+def encoder_changed(old: Policy, new: Policy) -> bool:
+    """Whether their vectors cannot be compared; to name one for the first time is no change."""
+    return old.encoder not in ("", new.encoder)
+
+
 class Engine:
     """Safe for any thread."""
 
@@ -82,6 +87,12 @@ class Engine:
             self.tally.load(notes[TALLY_NOTE])
         self._catch_up()
 
+    def check_usable(self) -> None:
+        """Raise if the database is closed (or was opened before a fork), or the cache dropped."""
+        self.store.environment.check_usable()
+        if self.dropped:
+            raise cache_gone(self.row.name)
+
     # -------------------------------------------------------------------------------- the clock
 
     def now_us(self) -> int:
@@ -101,6 +112,8 @@ class Engine:
         """Have a policy in force: the scopes first, then one assignment."""
         scopes = Scopes(policy.scope, self.row.secret)
         pools: dict[str, Pool] = {}
+        if hasattr(self, "policy") and encoder_changed(self.policy, policy):
+            self.pools, self._notes = {}, {}  # what was learned was about other similarities
         for category in policy.categories.values():
             found = policy.budget_of(category)
             if found is None or not category.allow_caching:
@@ -249,8 +262,6 @@ class Engine:
         only after ``_apply``. Another one has to look.
         """
         if not self.store.read_only:
-            if self.dropped:
-                raise cache_gone(self.row.name)
             return self.floor
         state = get_cache_state(transaction, self.row.number)
         if state is None:

@@ -71,6 +71,7 @@ class LookupRun:
     def run(self) -> Lookup:
         began = time.perf_counter_ns()
         engine, question = self._engine, self._question
+        engine.check_usable()
         category, trace = question.category, self._trace
         if not category.allow_caching:
             return self._miss(BYPASS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
 from hashlib import blake2b
@@ -19,9 +20,10 @@ from ..storage.cache_entries import (
     put_alias,
     scan_postings,
 )
-from ..storage.caches import forget_policies, get_policy, put_floor, put_note, put_policy
+from ..storage.caches import NO_HASH, forget_policies, get_policy, put_floor, put_note, put_policy
+from ..storage.format import POST_ALL
 from .change import Change
-from .engine import Engine
+from .engine import Engine, encoder_changed
 from .eviction import NoRoom, choose_victims
 from .fetch import newest_floor
 from .offers import Offer
@@ -222,15 +224,19 @@ def invalidate(
         return sequence
 
     sequence = engine.submit(run).result()
-    for entry in found:
-        # One that was stored since is of a later sequence and stays.
+    _bury(engine, found, sequence)
+    return Invalidation(count=len(found), samples=samples, dry_run=False, sequence=sequence)
+
+
+def _bury(engine: Engine, entries: Iterable[int], sequence: int) -> None:
+    """Take entries out of the index; one that was stored after ``sequence`` stays."""
+    for entry in entries:
         with engine.index.lock:
             row = engine.index.row_of(entry)
-            if row is None or int(engine.index.rows.columns["sequence"][row]) > sequence:
+            if row is None or engine.index.rows.fields.sequence.item(row) > sequence:
                 continue
             engine.index.kill(entry)
         engine.reclaim.append(entry)
-    return Invalidation(count=len(found), samples=samples, dry_run=False, sequence=sequence)
 
 
 def posted(engine: Engine, kind: int, digest: bytes) -> list[int]:
@@ -304,10 +310,13 @@ def store_notes(engine: Engine, notes: dict[str, bytes]) -> None:
 def set_policy(engine: Engine, policy: Policy, replaces: int | None) -> int:
     """Put a policy in force, synced on return; its version.
 
-    ``replaces``: the version that it is meant to replace; None: whichever there is.
+    ``replaces``: the version that it is meant to replace; None: whichever there is. One that names
+    another encoder invalidates all entries in the same transaction: their vectors are of another
+    space.
     """
+    others = encoder_changed(engine.policy, policy)
 
-    def run(group: Group) -> int:
+    def run(group: Group) -> tuple[int, int]:
         change = engine.change(group)
         current = change.state.policy
         if replaces is not None and replaces != current:
@@ -321,12 +330,17 @@ def set_policy(engine: Engine, policy: Policy, replaces: int | None) -> int:
         text = policy_json(policy)
         put_policy(change.transaction, engine.row.number, version, text)
         forget_policies(change.transaction, engine.row.number, max(0, version - POLICIES))
-        change.next_sequence()
+        sequence = change.next_sequence()
         change.set_policy(version, text)
-        return version
+        if others:
+            put_floor(change.transaction, engine.row.number, POST_ALL, NO_HASH, sequence)
+            change.set_floor(sequence)
+        return version, sequence
 
-    made: int = engine.submit(run, len(policy_json(policy))).result()
-    return made
+    version, sequence = engine.submit(run, len(policy_json(policy))).result()
+    if others:
+        _bury(engine, engine.index.known(), sequence)
+    return int(version)
 
 
 def read_policy(engine: Engine, version: int) -> bytes:
