@@ -18,15 +18,16 @@ SERVER = ROOT / "server" / "vecdb_server"
 # Each may import what stands in the rows above it; in one row only the vocabulary imports siblings.
 # "vecdb" is the package's own front, `import vecdb`.
 LAYERS = (
-    ("errors", "limits", "keys", "schema", "results", "deadline", "metrics"),
+    ("errors", "limits", "keys", "schema", "results", "cache_results", "deadline", "metrics"),
     ("kernels",),
     ("storage", "filters", "datasets"),
     ("quantize",),
     ("index",),
     ("collection",),
+    ("cache",),
     ("database",),
     ("vecdb",),
-    ("check_access", "check_columns"),
+    ("check_access", "check_columns", "check_caches"),
     ("check_segments",),
     ("check",),
     ("cli",),

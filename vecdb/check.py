@@ -11,6 +11,7 @@ where a compaction has removed files meanwhile.
    belongs to a record and is what the schema allows, and what columns say of it, unless it has a
    patch; the counters are right.
 5. Tenants see what the records say: sets and counters follow from who has each record.
+6. Each entry of a cache has its vector, its answer and the keys that lead to it, and no others.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .check_access import access_faults
+from .check_caches import cache_faults
 from .check_columns import patch_faults
 from .check_segments import SegmentCheck, Vanished
 from .collection.payload import encode_payload
 from .errors import DataCorruption, VecDBError
 from .storage import credentials, files, format
+from .storage.caches import scan_caches
 from .storage.catalogue import (
     DATA_TABLES,
     CollectionRow,
@@ -174,6 +177,13 @@ class _Checker:
             numbers.add(row.number)
             for what in self._faults_of(transaction, row, state):
                 self._report(where, what)
+        for cache in scan_caches(transaction):
+            self._count("caches")
+            if cache.number in numbers:
+                self._report(f"cache {cache.name}", f"its number {cache.number} is not its own")
+            numbers.add(cache.number)
+            for what in cache_faults(transaction, cache, sequence, next_collection, self._count):
+                self._report(f"cache {cache.name}", what)
         self._check_owners(transaction, numbers)
         self._check_names(transaction)
         self._check_keys(transaction)
@@ -271,7 +281,7 @@ class _Checker:
         """Every key of a collection belongs to one that is there, or waits to be swept."""
         known = {format.NUMBER.pack(number) for number in numbers}
         known |= {key for key, _ in transaction.scan("dropped")}
-        for table in ("states", *DATA_TABLES):
+        for table in ("states", "cache_states", *DATA_TABLES):
             heads = {key[: format.NUMBER.size] for key, _ in transaction.scan(table)}
             for head in sorted(heads - known):
                 self._report(f"table {table}", f"keys of no collection: number {head.hex()}")

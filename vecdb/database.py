@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from . import limits
+from .cache import Cache, Caches, PolicySource
+from .cache_results import CacheInfo
 from .collection import Clock, Collection, Store, keyring, reads
 from .collection.arguments import check_lookup
 from .collection.group import Group
@@ -78,6 +80,7 @@ class Database:
             build_memory=build_memory,
             io_engine=io_engine,
         )
+        self._caches = Caches(self._store)
 
     @property
     def database_id(self) -> str:
@@ -201,6 +204,42 @@ class Database:
         with self._store.environment.read() as transaction:
             return dict(scan_aliases(transaction))
 
+    def create_cache(self, name: str, *, dim: int, policy: PolicySource | None = None) -> Cache:
+        """Make a semantic cache of answers, for questions as vectors of ``dim`` dimensions.
+
+        ``policy``: a dict, TOML or JSON: categories with thresholds, lifetimes, quotas and error
+        budgets; None: the one that ships (``Cache.policy`` shows it). Caches and collections have
+        names of their own. Raises ``AlreadyExists``, ``InvalidArgument`` with the place of a fault.
+        """
+        self._caches.create(name, dim=dim, policy=policy)
+        return self._caches.open(name)
+
+    def cache(
+        self,
+        name: str,
+        *,
+        embed: Callable[[str], Any] | None = None,
+        judge: Callable[[Any, Any], bool] | None = None,
+        verify: Callable[[str, str, Any], bool] | None = None,
+    ) -> Cache:
+        """A handle of a cache; ``NotFound`` if there is none of that name.
+
+        - ``embed``: prompt -> vector, for calls without one
+        - ``judge``: (fresh value, stored value) -> whether the stored one would have been right;
+          None: if their bytes are equal. Error budgets are relative to it
+        - ``verify``: (prompt asked, prompt stored, value) -> whether the value answers it; asked
+          about pairs that are doubtful, on the path of the request. None: those are misses
+        """
+        return self._caches.open(name, embed=embed, judge=judge, verify=verify)
+
+    def caches(self) -> list[CacheInfo]:
+        """All caches, by name."""
+        return self._caches.list()
+
+    def delete_cache(self, name: str) -> None:
+        """Delete a cache with all that it holds."""
+        self._caches.drop(name)
+
     def create_key(
         self,
         name: str,
@@ -289,6 +328,7 @@ class Database:
 
     def close(self) -> None:
         """Finish the writes that wait, then close. Calls after that raise ``Unavailable``."""
+        self._caches.close()
         self._store.close()
 
     def _write(self, run: Callable[[Group], None]) -> None:

@@ -93,3 +93,21 @@ IDEMPOTENCY_SECONDS = 24 * 3600.0
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 """Collections, aliases, tenants and API keys; matched in full."""
+
+CACHES = 100
+"""Caches of one database."""
+CACHE_CATEGORIES = 256
+"""Categories of one cache."""
+CACHE_SCOPE_KEYS = 16
+CACHE_SCOPE_BYTES = 4_096
+"""A scope in its canonical form."""
+CACHE_PROMPT_BYTES = 1024 * 1024
+CACHE_VALUE_BYTES = 16 * 1024 * 1024
+CACHE_META_BYTES = 64 * 1024
+CACHE_TAGS = 16
+"""Tags of one entry."""
+CACHE_SOURCES = 32
+"""Source documents of one entry."""
+CACHE_TAG_BYTES = 256
+CACHE_WAITERS = 16_384
+"""Callers of one cache that may wait for somebody else's answer."""

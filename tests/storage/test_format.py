@@ -32,6 +32,21 @@ FIELDS = {
     ),
     "PRINCIPAL_COUNTERS": "ids 0 4, grants 4 4, end 8",
     "GRANT": "count 0 8, sequence 8 8, kind 16 1, reserved 17 7, end 24",
+    "CACHE": "number 0 4, dim 4 4, created_us 8 8, secret 16 16, end 32",
+    "CACHE_STATE": (
+        "sequence 0 8, next_entry 8 8, count 16 8, bytes 24 8, floor 32 8, clock_us 40 8, "
+        "policy 48 4, reserved 52 4, end 56"
+    ),
+    "CACHE_ENTRY": (
+        "sequence 0 8, created_us 8 8, expires_us 16 8, until_us 24 8, digest 32 16, scope 48 16, "
+        "guard 64 32, money 96 8, seconds 104 4, tokens 108 4, threshold 112 4, size 116 4, "
+        "flags 120 2, scope_bytes 122 2, category_bytes 124 2, postings 126 2, reserved 128 8, "
+        "end 136"
+    ),
+    "CACHE_BODY": (
+        "value_bytes 0 4, prompt_bytes 4 4, meta_bytes 8 4, type_bytes 12 2, codec 14 1, "
+        "reserved 15 1, end 16"
+    ),
     "WITNESS": (
         "magic 0 4, reserved 4 4, sequence 8 8, transaction 16 8, meta_checksum 24 4, "
         "checksum 28 4, end 32"
@@ -54,8 +69,8 @@ FIELDS = {
         "checksum 72 4, dtype 76 1, axes 77 1, reserved 78 2, end 80"
     ),
 }
-SIGNED = {"created_us"}
-FLOATS = {"rate"}
+SIGNED = {"created_us", "expires_us", "until_us", "clock_us"}
+FLOATS = {"rate", "money", "seconds", "threshold"}
 TABLES = [
     "database",
     "collections",
@@ -76,6 +91,16 @@ TABLES = [
     "postings",
     "patches",
     "credentials",
+    "caches",
+    "cache_states",
+    "cache_policies",
+    "cache_entries",
+    "cache_vectors",
+    "cache_bodies",
+    "cache_exact",
+    "cache_postings",
+    "cache_floors",
+    "cache_notes",
 ]
 
 
@@ -115,11 +140,16 @@ def test_constants_have_never_been_renumbered():
     assert format.MAGIC.to_bytes(4, "little") == b"VDB1"
     assert format.PAGE_MAGIC.to_bytes(4, "little") == b"VPG1"
     assert format.ARRAYS_MAGIC.to_bytes(4, "little") == b"VAR1"
-    assert (format.VERSION, format.SEGMENT_VERSION, format.CHECKSUM_BYTES) == (3, 1, 4)
+    assert (format.VERSION, format.SEGMENT_VERSION, format.CHECKSUM_BYTES) == (4, 1, 4)
     assert (format.ID_NONE, format.ID_INT, format.ID_STR) == (0, 1, 2)
     assert (format.OP_UPSERT, format.OP_DELETE) == (1, 2)
     assert list(format.TABLES) == TABLES
-    assert {1: tuple(TABLES[:10]), 2: tuple(TABLES[:13])} == format.TABLES_OF
+    older = {1: tuple(TABLES[:10]), 2: tuple(TABLES[:13]), 3: tuple(TABLES[:19])}
+    assert older == format.TABLES_OF
+    assert (format.ENTRY_NEGATIVE, format.ENTRY_OWN_TTL) == (1, 2)
+    assert (format.BODY_PLAIN, format.BODY_ZLIB) == (0, 1)
+    kinds = (format.POST_ALL, format.POST_SCOPE, format.POST_CATEGORY, format.POST_TAG)
+    assert (*kinds, format.POST_SOURCE, format.POST_SOURCE_ANY) == (0, 1, 2, 3, 4, 5)
     assert format.LAYOUT_VECTORS == 0
     assert " ".join(format.DTYPE_CODES) == "<f4 <f2 |u1 <u2 <u4 <u8 <i4 <i8 <f8"
     assert list(format.DTYPE_CODES.values()) == list(range(1, 10))
@@ -134,6 +164,9 @@ def test_keys_are_packed_as_ever():
     uuid = bytes(range(16))
     assert format.SEGMENT_KEY.pack(1, uuid).hex() == "00000001" + uuid.hex()
     assert format.TOMB_KEY.pack(1, uuid, 2).hex() == "00000001" + uuid.hex() + "00000002"
+    assert format.ENTRY_KEY.pack(1, 2).hex() == "000000010000000000000002"
+    assert format.POLICY_KEY.pack(1, 2).hex() == "0000000100000002"
+    assert format.POST_KEY.pack(1, 3, bytes(8), 2).hex() == "0000000103" + 15 * "00" + "02"
     assert format.KEY_TIME.pack(2).hex() == "0000000000000002"
     assert format.RECORD_VALUE.size == format.RECORD.itemsize
     assert (DATA_FILE, WITNESS_FILE, RESERVE_FILE) == ("data.mdb", "witness", "reserve")

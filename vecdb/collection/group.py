@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 from ..storage.catalogue import (
     CollectionRow,
@@ -22,6 +23,7 @@ from ..storage.transaction import Transaction
 from .snapshot import Snapshot
 
 Publish = Callable[["Group"], None]
+P = TypeVar("P", bound="Part")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +49,16 @@ class TenantSweep:
     start: bytes = b""
 
 
+class Part(Protocol):
+    """What the writes of a group to something that is no collection share, such as a cache."""
+
+    def finish(self) -> None:
+        """As ``Group.finish``."""
+
+    def publish(self) -> None:
+        """As ``Group.publish``."""
+
+
 class Group:
     """The context of one group commit (``storage.writer.Context``)."""
 
@@ -58,6 +70,7 @@ class Group:
         self.dropped: list[int] = []
         self.sweeps: dict[int, TenantSweep | None] = {}  # to go on with; None: done
         self.swept = False  # nothing is left of the collections that were dropped
+        self._parts: dict[int, Any] = {}
         self._publish = publish
         self._sequence, self._next_collection = get_counters(transaction)
         self._began = self._sequence, self._next_collection
@@ -99,7 +112,16 @@ class Group:
         self.swaps.pop(number, None)
         self.dropped.append(number)
 
+    def part(self, number: int, make: Callable[[], P]) -> P:
+        """The part of that number, made where there is none yet."""
+        if number not in self._parts:
+            self._parts[number] = make()
+        made: P = self._parts[number]
+        return made
+
     def finish(self) -> None:
+        for part in self._parts.values():
+            part.finish()
         for number, change in self.changes.items():
             put_state(self.transaction, number, change.now)
         if self._began != (self._sequence, self._next_collection):
@@ -107,3 +129,5 @@ class Group:
 
     def publish(self) -> None:
         self._publish(self)
+        for part in self._parts.values():
+            part.publish()

@@ -85,7 +85,7 @@ class Store:
         self.filters = FilterCache()
         self.visible = VisibleCache()
         self.backgrounds = Backgrounds()
-        self._clock = clock
+        self.clock = clock
         self._lock = threading.Lock()
         self._live: dict[int, LiveSnapshot] = {}  # Guarded by self._lock.
         # Rows of collections that may hold dead rows; used by the writer thread only, once it runs.
@@ -193,7 +193,7 @@ class Store:
     @property
     def now_us(self) -> int:
         """Microseconds since 1970, by the clock of the database."""
-        return int(self._clock() * 1e6)
+        return int(self.clock() * 1e6)
 
     def submit(self, run: Callable[[Group], Any], size_bytes: int) -> Future[Any]:
         """Queue a write; its future is done when it has been synced and readers see it."""

@@ -18,8 +18,10 @@ from .transaction import Transaction
 DATA_TABLES = (
     *("records", "payloads", "operations", "segments", "tombs", "backgrounds"),
     *("principals", "grants", "access", "postings", "patches"),
+    *("cache_policies", "cache_entries", "cache_vectors", "cache_bodies", "cache_exact"),
+    *("cache_postings", "cache_floors", "cache_notes"),
 )
-"""Tables whose keys begin with the collection's number, and go with it."""
+"""Tables whose keys begin with the number of a collection or a cache, and go with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

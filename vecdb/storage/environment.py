@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +40,7 @@ from .lmdb_errors import (
     translated,
 )
 from .lmdb_errors import DiskFull as DiskFull  # what ``write`` raises
+from .reading import Reading
 from .reserve import Reserve, extent_of
 from .structure import check_small_file
 from .transaction import Transaction
@@ -160,33 +161,26 @@ class Environment:
         check_witness(self.directory, note, sequence, transaction.number)
         return sequence
 
-    @contextmanager
-    def read(self) -> Iterator[Transaction]:
-        """A transaction that sees one commit.
+    def read(self) -> Reading:
+        """A transaction that sees one commit, as a context.
 
         Keep it short: it holds back the reuse of space, and a map that has to grow waits for it.
         Do not nest it, nor wait in it for a write.
         """
-        self.check_usable()
-        with self._gate.together(), translated(self.directory):
-            self.check_usable()
-            try:
-                transaction = self._lmdb.begin()
-            except lmdb.MapResizedError:
-                transaction = None
-            if transaction is not None:
-                try:
-                    yield Transaction(transaction, self._tables)
-                finally:
-                    if os.getpid() == self._pid:  # a forked child would end its parent's
-                        transaction.abort()
-                return
-        # The writing process has grown the map: take its size over, alone, then begin again.
-        with self._gate.alone(), translated(self.directory):
+        return Reading(
+            self._gate,
+            self.directory,
+            self._tables,
+            check=self.check_usable,
+            begin=self._lmdb.begin,
+            resize=self._take_size_over,
+        )
+
+    def _take_size_over(self) -> None:
+        """The writing process has grown the map: take its size over, alone."""
+        with self._gate.alone():
             self.check_usable()
             self._lmdb.set_mapsize(0)
-        with self.read() as again:
-            yield again
 
     def write(self, apply: Callable[[Transaction], T]) -> T:
         """Run ``apply`` in one transaction, synced on return; nothing applied if it raises.

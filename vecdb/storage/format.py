@@ -12,13 +12,14 @@ import struct
 import numpy as np
 
 MAGIC = 0x31424456  # "VDB1" in the file
-VERSION = 3
+VERSION = 4
 """A ratchet: raised when an older program could misread what we write.
 
 1: the first. 2: tables ``segments``, ``tombs`` and ``backgrounds``, and the folder ``segments``: to
 an older program sealed records would have no vector. 3: tables ``principals`` to ``credentials``:
-an older program would write records that no tenant loses or keeps. Opening for writing raises older
-ones (``upgrade``).
+an older program would write records that no tenant loses or keeps. 4: tables ``caches`` to
+``cache_notes``: an older program would give a new collection nothing of a cache's, and keep what an
+invalidation took away. Opening for writing raises older ones (``upgrade``).
 """
 SEGMENT_VERSION = 1
 """Of the files of a segment: its pages, its files of arrays, ``segment.json``. 1: the first."""
@@ -47,8 +48,18 @@ TABLES = (
     "postings",
     "patches",
     "credentials",
+    "caches",
+    "cache_states",
+    "cache_policies",
+    "cache_entries",
+    "cache_vectors",
+    "cache_bodies",
+    "cache_exact",
+    "cache_postings",
+    "cache_floors",
+    "cache_notes",
 )
-TABLES_OF = {1: TABLES[:10], 2: TABLES[:13]}
+TABLES_OF = {1: TABLES[:10], 2: TABLES[:13], 3: TABLES[:19]}
 """The tables of older versions."""
 
 FORMAT_KEY = b"format"
@@ -171,6 +182,66 @@ GRANT = np.dtype(
 )
 """Table ``grants``, key number + grant number: this, then ids of the tenants that see by it."""
 
+CACHE = np.dtype(
+    [
+        ("number", "<u4"),  # as those of collections, and never one of theirs
+        ("dim", "<u4"),
+        ("created_us", "<i8"),
+        ("secret", "V16"),  # the key of the digests of its scopes and prompts
+    ]
+)
+"""Table ``caches``, key the name."""
+
+CACHE_STATE = np.dtype(
+    [
+        ("sequence", "<u8"),  # of the newest write of the cache
+        ("next_entry", "<u8"),
+        ("count", "<u8"),  # entries stored now
+        ("bytes", "<u8"),  # of their vectors and bodies
+        ("floor", "<u8"),  # sequence of the newest invalidation; 0: there was none
+        ("clock_us", "<i8"),  # the latest time that a write has seen
+        ("policy", "<u4"),  # version of the policy in force
+        ("reserved", "V4"),
+    ]
+)
+"""Table ``cache_states``, key the cache's number."""
+
+CACHE_ENTRY = np.dtype(
+    [
+        ("sequence", "<u8"),  # of its write: at or below one of its floors it is dead
+        ("created_us", "<i8"),
+        ("expires_us", "<i8"),  # no longer fresh from then on
+        ("until_us", "<i8"),  # never served from then on, and taken out
+        ("digest", "V16"),  # of scope, category and prompt; zero: it has no prompt
+        ("scope", "V16"),  # the fingerprint
+        ("guard", "V32"),  # what guards compare
+        ("money", "<f8"),  # what computing the answer cost
+        ("seconds", "<f4"),
+        ("tokens", "<u4"),
+        ("threshold", "<f4"),  # least similarity of its own: raised when an answer was wrong
+        ("size", "<u4"),  # bytes of its vector and its body
+        ("flags", "<u2"),  # ENTRY_NEGATIVE, ENTRY_OWN_TTL
+        ("scope_bytes", "<u2"),  # lengths of what follows
+        ("category_bytes", "<u2"),
+        ("postings", "<u2"),
+        ("reserved", "V8"),
+    ]
+)
+"""Table ``cache_entries``, key number + entry: this, then the canonical scope, the category, and
+9 bytes for each of its postings: kind and hash."""
+
+CACHE_BODY = np.dtype(
+    [
+        ("value_bytes", "<u4"),
+        ("prompt_bytes", "<u4"),
+        ("meta_bytes", "<u4"),
+        ("type_bytes", "<u2"),
+        ("codec", "u1"),  # BODY_PLAIN, BODY_ZLIB: of all that follows
+        ("reserved", "V1"),
+    ]
+)
+"""Table ``cache_bodies``, key number + entry: this, then content type, prompt, meta, value."""
+
 WITNESS = np.dtype(
     [
         ("magic", "<u4"),
@@ -255,6 +326,10 @@ DTYPES = {
     "PRINCIPAL": PRINCIPAL,
     "PRINCIPAL_COUNTERS": PRINCIPAL_COUNTERS,
     "GRANT": GRANT,
+    "CACHE": CACHE,
+    "CACHE_STATE": CACHE_STATE,
+    "CACHE_ENTRY": CACHE_ENTRY,
+    "CACHE_BODY": CACHE_BODY,
     "WITNESS": WITNESS,
     "SEGMENT": SEGMENT,
     "PAGE": PAGE,
@@ -266,6 +341,9 @@ ID_NONE, ID_INT, ID_STR = 0, 1, 2
 OP_UPSERT, OP_DELETE = 1, 2
 PRINCIPAL_LIVE = 0
 OWN, FROZEN, DEAD = 0, 1, 2
+ENTRY_NEGATIVE, ENTRY_OWN_TTL = 1, 2
+BODY_PLAIN, BODY_ZLIB = 0, 1
+POST_ALL, POST_SCOPE, POST_CATEGORY, POST_TAG, POST_SOURCE, POST_SOURCE_ANY = range(6)
 
 PAGE_MAGIC = 0x31475056  # "VPG1" in the file
 ARRAYS_MAGIC = 0x31524156  # "VAR1"
@@ -295,6 +373,10 @@ POSTING_HEAD = struct.Struct(">II")  # number, grant number
 POSTING_KEY = struct.Struct(">IIQ")  # number, grant number, slot >> 16
 GRANT_KEY = struct.Struct(">II")  # number, grant number
 PATCH_KEY = struct.Struct(">IQ")  # number, slot that the record was given
+ENTRY_KEY = struct.Struct(">IQ")  # number, entry of a cache
+POLICY_KEY = struct.Struct(">II")  # number, version
+POST_VALUE = struct.Struct(">B8s")  # kind, hash: of a posting or a floor
+POST_KEY = struct.Struct(">IB8sQ")  # number, kind, hash, entry
 INT_KEY = struct.Struct(">IQ")  # number, id + 2**63: keys sort as the ids do
 KEY_TIME = struct.Struct(">Q")  # microseconds, then the idempotency key
 RECORD_VALUE = struct.Struct("<QQ")  # RECORD, for the hot path

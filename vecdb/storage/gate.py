@@ -12,23 +12,30 @@ class Gate:
 
     def __init__(self) -> None:
         self._alone = threading.Lock()  # Taken before self._condition.
-        self._condition = threading.Condition()
+        self._condition = threading.Condition(threading.Lock())
         self._inside = 0  # Guarded by self._condition.
         self._wanted = False  # Written under self._alone.
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def enter(self) -> None:
+        """Go in together with others; ``leave`` must follow."""
         with self._condition:
             while self._wanted:
                 self._condition.wait()
             self._inside += 1
+
+    def leave(self) -> None:
+        with self._condition:
+            self._inside -= 1
+            if self._inside == 0:
+                self._condition.notify_all()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        self.enter()
         try:
             yield
         finally:
-            with self._condition:
-                self._inside -= 1
-                if self._inside == 0:
-                    self._condition.notify_all()
+            self.leave()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
