@@ -26,7 +26,7 @@ LAYERS = (
     ("collection",),
     ("database",),
     ("vecdb",),
-    ("check_columns",),
+    ("check_access", "check_columns"),
     ("check_segments",),
     ("check",),
     ("cli",),

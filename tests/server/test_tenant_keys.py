@@ -275,6 +275,17 @@ def test_reads_by_id_and_in_order_find_what_the_tenant_sees(mine):
                 break
             request.after.CopyFrom(page.next)
         assert found == VISIBLE
+    for field, descending, limit in itertools.product(("year", "lang"), (False, True), (2, 1000)):
+        order = pb.OrderBy(field=field, descending=descending)
+        request = pb.ScrollRequest(collection="docs", limit=limit, order_by=order)
+        found = []
+        while True:
+            page = mine.Scroll(request)
+            found += ids_of(page.records.ids)
+            if not page.HasField("next"):
+                break
+            request.after.CopyFrom(page.next)
+        assert sorted(found) == VISIBLE
     behind = pb.ScrollRequest(collection="docs", after=codec.ids_to_wire([30]))
     assert ids_of(mine.Scroll(behind).records.ids) == []
 

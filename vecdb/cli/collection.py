@@ -158,7 +158,7 @@ def stats(name: str, target: Target, console: Console) -> None:
 @with_target
 @with_console
 def budget(name: str, size: int, target: Target, console: Console) -> None:
-    """Keep the collection NAME to SIZE bytes of memory, such as 2GiB.
+    """Keep the collection NAME to SIZE of memory, such as 2GiB.
 
     That is its sealed records; at least 1MiB, and none lifts the bound. Segments whose pages are
     laid out for another size are rewritten: by a server in the background, in a directory before
@@ -182,10 +182,10 @@ def budget(name: str, size: int, target: Target, console: Console) -> None:
 @with_target
 @with_console
 def add_field(name: str, field: tuple[str, str], target: Target, console: Console) -> None:
-    """Declare FIELD of the payloads in the collection NAME, so that filters may use it.
+    """Declare a FIELD of payloads in the collection NAME.
 
-    Records are checked against it first. TYPE is keyword, bool, int, float, datetime, uuid, geo or
-    text. Columns of it are made by a server in the background, in a directory before this returns.
+    Filters may use it from then on. Records are checked against it first. TYPE is keyword, bool,
+    int, float, datetime, uuid, geo or text. Columns of it are made by a server in the background, in a directory before this returns.
     """
     word, kind = field
     with target.writing() as database:

@@ -89,7 +89,6 @@ def count(
     show_default=True,
     help="Values to show at most.",
 )
-@options.tenant_option
 @with_target
 @with_console
 def facets(
@@ -101,7 +100,10 @@ def facets(
     target: Target,
     console: Console,
 ) -> None:
-    """Count records by the values of a declared FIELD, most frequent first; exact."""
+    """Count records by the values of a declared FIELD.
+
+    Exact, most frequent first.
+    """
     with target.reading() as database:
         found = database.collection(collection).facets(field, condition, limit, tenant=tenant)
     rows = [{"value": one.value, "count": one.count} for one in found]
@@ -141,7 +143,10 @@ def scroll(
     target: Target,
     console: Console,
 ) -> None:
-    """Show records in the order of their ids, or of a field; those that lack it come last."""
+    """Show records in the order of their ids, or of a field.
+
+    Those that lack the field come last.
+    """
     if descending and order_by is None:
         raise click.UsageError("--descending is of a field: name it, --order-by FIELD")
     order = None if order_by is None else {"field": order_by, "descending": descending}

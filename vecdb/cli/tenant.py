@@ -32,7 +32,7 @@ PAGE = 1_000
 
 @click.group(cls=Group)
 def tenant() -> None:
-    """Grant records to tenants and revoke them; list, limit and delete tenants.
+    """Grant records to tenants, limit and delete tenants.
 
     A tenant sees the records that were granted to it, owns those that it wrote, and is made by its
     first grant or write. `vecdb key create --tenant T` makes a key that sees nothing else.
@@ -44,7 +44,7 @@ def tenant() -> None:
 @with_target
 @with_console
 def list_(collection: str, target: Target, console: Console) -> None:
-    """List the tenants of COLLECTION: records that each sees, and that it owns."""
+    """List the tenants of COLLECTION, and how much each sees and owns."""
     with target.reading() as database:
         rows = _all(database.collection(collection))
         console.rows(rows, COLUMNS, empty=f"no tenant in {collection}")
@@ -85,7 +85,7 @@ def who_sees(collection: str, id_: str, target: Target, console: Console) -> Non
 def grant(
     collection: str, names: str, ids: tuple[str, ...], target: Target, console: Console
 ) -> None:
-    """Let the tenants NAME,... see the records ID...
+    """Let tenants see the records with these IDs.
 
     Ids that are not stored are passed over. A name that is new makes a tenant.
     """
@@ -105,7 +105,7 @@ def grant(
 def revoke(
     collection: str, names: str, ids: tuple[str, ...], target: Target, console: Console
 ) -> None:
-    """Let the tenants NAME,... see the records ID... no more.
+    """Let tenants see the records with these IDs no more.
 
     Ids that are not stored are passed over. Who owned such a record owns it no more.
     """
@@ -123,7 +123,10 @@ def revoke(
 @with_target
 @with_console
 def copy(collection: str, source: str, new: str, target: Target, console: Console) -> None:
-    """Make the tenant NEW, which sees what SOURCE does now, and owns nothing."""
+    """Make the tenant NEW, which sees what SOURCE does now.
+
+    From then on they are apart. NEW owns nothing.
+    """
     with target.writing() as database:
         seen = database.collection(collection).copy_tenant(source, new).count
     console.done(
@@ -139,9 +142,10 @@ def copy(collection: str, source: str, new: str, target: Target, console: Consol
 @with_target
 @with_console
 def delete(collection: str, name: str, yes: bool, target: Target, console: Console) -> None:
-    """Delete the tenant NAME, and the records that it owns and nobody else sees.
+    """Delete the tenant NAME, and what only it has.
 
-    Its keys are revoked, unless another collection has a tenant of the name.
+    Those are the records that it owns and nobody else sees. Its keys are revoked, unless
+    another collection has a tenant of the name.
     """
     with target.writing() as database:
         records = database.collection(collection)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..deadline import Deadline
 from ..errors import InvalidArgument
 from ..filters import Compare
+from ..filters.values import to_comparable
 from ..storage.columns import MISSING, Column, decode_column, encode_column
 from .column_masks import match_columns
 from .fields import stored_value
@@ -165,7 +166,9 @@ class FieldValues:
 
     def _column(self, values: list[Any]) -> Column:
         kind = self.kind
-        arrays = encode_column(kind, (stored_value(value, kind) for value in values))
+        if to_comparable(kind) is not None:
+            values = [stored_value(value, kind) for value in values]
+        arrays = encode_column(kind, values)
         return decode_column(kind, arrays)
 
 

@@ -67,7 +67,7 @@ class SealedRows:
         return as_float32(vectors[row_of]), np.arange(len(row_of))
 
     def norms_of(self, row_of: NDArray[np.int64]) -> NDArray[np.float64]:
-        if len(row_of) >= _MANY_ROWS:
+        if self.segment.has_norms or len(row_of) >= _MANY_ROWS:
             return self.segment.norms[row_of]
         return row_norms(self.vectors[row_of])
 

@@ -7,14 +7,18 @@ from typing import Any, Literal
 from numpy.typing import ArrayLike
 
 from ..deadline import Deadline
+from ..errors import VecDBError
 from ..results import Explanation, Groups, Matches
+from ..storage.catalogue import CollectionRow
 from .grouping import make_group_request, search_groups
 from .handle import Filter, Handle
-from .search import FLAGS, explain, make_request, search
+from .search import FLAGS, Request, explain, make_request, search
 
 
 class SearchMethods(Handle):
     """Search, in one or in batches, and explain."""
+
+    _row: CollectionRow | None = None  # As it was seen last; any thread may set it.
 
     def search(
         self,
@@ -170,17 +174,30 @@ class SearchMethods(Handle):
         options |= {"filter": filter, "mode": mode, "effort": effort, "estimator": estimator}
         options |= {"min_score": min_score, "single": True, "tenant": tenant}
         while True:
-            request = make_request(self._store.row(self.name), vector, k, **options)
+            request = self._checked(vector, k, options)
             found = explain(self._store, self.name, request, deadline)
             if found is not None:
                 return found
+            self._row = None
 
     def _search(
         self, vectors: ArrayLike, k: int, *, timeout: float | None, **options: Any
     ) -> list[Matches]:
         deadline = Deadline.after(timeout)
         while True:
-            request = make_request(self._store.row(self.name), vectors, k, **options)
+            request = self._checked(vectors, k, options)
             found = search(self._store, self.name, request, deadline)
             if found is not None:
                 return found
+            self._row = None
+
+    def _checked(self, vectors: ArrayLike, k: int, options: dict[str, Any]) -> Request:
+        """The request, by the row that was seen last: a search tells whether it still holds."""
+        row = self._row
+        if row is not None:
+            try:
+                return make_request(row, vectors, k, **options)
+            except VecDBError:  # perhaps by what holds no more
+                pass
+        self._row = row = self._store.row(self.name)
+        return make_request(row, vectors, k, **options)

@@ -225,6 +225,11 @@ class Segment:
         return PagedRows(first=0, segment=self, packed=np.empty(0, np.uint8)).take(slots)
 
     @property
+    def has_norms(self) -> bool:
+        """Whether ``norms`` were computed."""
+        return self._norms is not None
+
+    @property
     def norms(self) -> NDArray[np.float64]:
         """float64[n]; computed when exact search first asks for them. Of vectors in memory."""
         if self.vectors is None:

@@ -7,6 +7,7 @@ snapshot; what the database stores is the slot that a record was given in the ta
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -73,9 +74,14 @@ class Snapshot:
         """The first place of each segment, and of the tail."""
         return np.cumsum([0, *(len(sealed) for sealed in self.segments)], dtype=np.int64)
 
+    @cached_property
+    def _edges(self) -> list[int]:
+        """``bases``, for single places."""
+        return [int(base) for base in self.bases]
+
     @property
     def tail_base(self) -> int:
-        return int(self.bases[-1])
+        return self._edges[-1]
 
     def runs(
         self, origins: NDArray[np.int64] | None = None, tally: Tally | None = None
@@ -218,7 +224,10 @@ class Snapshot:
 
     def _parts(self, places: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
         """(segment's number, or their count for the tail; positions in ``places``) of those met."""
-        if not self.segments:
-            return [(0, np.arange(len(places)))]
+        if not len(places):
+            return []
+        first = bisect_right(self._edges, int(places.min())) - 1
+        if first == len(self.segments) or places.max() < self._edges[first + 1]:
+            return [(first, np.arange(len(places)))]  # the rule where there are few parts
         part_of = np.searchsorted(self.bases, places, side="right") - 1
         return [(int(part), np.flatnonzero(part_of == part)) for part in np.unique(part_of)]
