@@ -101,7 +101,7 @@ def test_explanation_is_behind_the_matches(run, docs):
     assert matches == "id    score\n3    0.0000\n2   -1.0000"
     names = [line.split("  ")[0] for line in facts.splitlines()]
     assert names[:5] == ["mode", "matching", "segments", "tail", "level"]
-    assert names[-2:] == ["vectors scored", "costs"]
+    assert names[-3:] == ["vectors scored", "nodes visited", "costs"]
     values = dict(line.split("  ", 1) for line in facts.splitlines())
     assert (values["mode"].strip(), values["matching"].strip()) == ("scan", "10")
     assert values["io engine"].strip() == "-"

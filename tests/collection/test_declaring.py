@@ -142,6 +142,6 @@ def test_filter_on_an_added_field_reads_no_payloads_once_it_has_columns(docs, mo
     def fail(*_):
         raise AssertionError("a payload was read")
 
-    monkeypatch.setattr("vecdb.collection.record_tests.RecordTests._texts", fail)
+    monkeypatch.setattr("vecdb.collection.record_tests.RecordFields.texts", fail)
     found = docs.search(ONE[0], 5, filter={"year": {"gte": 0}, "lang": "en"}, with_payload=False)
     assert found.ids.tolist() == [1]
