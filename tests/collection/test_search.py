@@ -35,7 +35,7 @@ def row(docs):
 def test_request_holds_what_the_kernels_take(row):
     request = make_request(row, [1, 2, 3, 4], np.int32(7), **OPTIONS)
     assert request.queries.tolist() == [[1, 2, 3, 4]]
-    assert (request.queries.dtype, request.k, request.node) == (np.float32, 7, None)
+    assert (request.queries.dtype, request.shape.k, request.node) == (np.float32, 7, None)
     strided = np.arange(8, dtype=np.float64)[::2]
     request = make_request(row, strided, 1, **{**OPTIONS, "filter": {}, "min_score": np.float16(2)})
     assert request.queries.flags.c_contiguous
