@@ -6,7 +6,7 @@ PROTO  := .venv-proto
 ADDRESS ?= 127.0.0.1:7700
 DATA   ?= data
 
-.PHONY: install demo serve test check proto bench faults clean
+.PHONY: install demo serve test leaks check proto bench faults clean
 .DEFAULT_GOAL := install
 
 install: $(VENV)/.installed  ## virtual environment with the three packages, editable
@@ -27,6 +27,9 @@ check: install  ## ruff and mypy
 
 test: check faults $(PROTO)/.installed  ## the whole gate
 	$(BIN)/python -m pytest
+
+leaks: install  ## a million searches as tenants: none may find what is not granted
+	VECDB_LEAK_SEARCHES=1000000 $(BIN)/python -m pytest -q tests/behaviour/test_leaks.py
 
 proto: $(PROTO)/.installed  ## regenerate the wire code, then the client's generated files
 	$(PROTO)/bin/python proto/generate.py

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import click
 
-from .document import write_readme
+from .document import write_documents
 from .recall import VARIABLE
 from .results import FOLDER, write_results
 from .suites import SUITES, report_lines, suite_lines
 
-BY_NAME = ("recall", "grouping", "graph", "beyond", "pages", "budgets", "cold")
+BY_NAME = ("recall", "grouping", "building", "graph", "beyond", "pages", "budgets", "cold")
 """Run only when they are asked for: they need data, peers or hours."""
 
 
@@ -23,8 +24,11 @@ def bench() -> None:
 @bench.command()
 @click.argument("suites", nargs=-1, type=click.Choice(list(SUITES)))
 @click.option("--note", default="", help="What a reader should know, such as a busy machine.")
-def run(suites: tuple[str, ...], note: str) -> None:
+@click.option("--add", is_flag=True, help="Keep what the suite's file of today holds.")
+def run(suites: tuple[str, ...], note: str, add: bool) -> None:
     """Run SUITES, or all of them, and store the results.
+
+    Rows are stored and told as they come: what is stopped leaves a file that ends in .part.jsonl.
 
     recall takes its datasets from the folder that VECDB_BENCH_DATA names; it is left out without.
     Those that take hours, or make environments for peers, are run by name alone.
@@ -34,7 +38,8 @@ def run(suites: tuple[str, ...], note: str) -> None:
         everything.append("recall")
     for name in suites or everything:
         click.echo(f"{name} ...", err=True)
-        path = write_results(name, f"python -m bench run {name}", SUITES[name].run(), note)
+        rows, command = SUITES[name].run(), f"python -m bench run {name}"
+        path = write_results(name, command, rows, note, add, partial(click.echo, err=True))
         click.echo(f"{name}: {path.relative_to(FOLDER.parent.parent)}", err=True)
         click.echo("\n".join(suite_lines(name)))
 
@@ -47,8 +52,8 @@ def report() -> None:
 
 @bench.command()
 def readme() -> None:
-    """Run the demo; put its output and the report into README.md."""
-    write_readme()
+    """Run the demo; put its output and the report into README.md, and tables where they stand."""
+    write_documents()
 
 
 if __name__ == "__main__":

@@ -7,10 +7,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from .beyond_ram import Ours, disk_index
 from .datasets import Prepared, prepared
 from .peer_env import Side, peer_version
-from .turns import Rows
+from .sides import Ours, disk_index
 
 SHARES = (None, 0.50, 0.10)
 """Budgets by the raw vectors; None: all in memory."""
@@ -26,9 +25,10 @@ class _Opening:
     options: dict[str, Any]
 
 
-def measure_cold() -> Rows:
+def measure_cold() -> Iterator[dict[str, Any]]:
     """One dict for each dataset, side, budget and round, in turns."""
-    return [row for data in prepared() for row in _compare(data)]
+    for data in prepared():
+        yield from _compare(data)
 
 
 def _compare(data: Prepared) -> Iterator[dict[str, Any]]:

@@ -57,6 +57,23 @@ def best_points(points: Iterable[tuple[float, float]], *, least: bool) -> list[t
     return kept[::-1]
 
 
+def around_targets(points: Sequence[tuple[float, float]], *, least: bool) -> set[int]:
+    """Which points a few queries need not tell apart: those of the frontier from the last below the
+    lowest target to the second above the highest.
+
+    Beside each target they lie as close as ``points`` do, so that what more queries say is
+    interpolated between the same two, or the next.
+    """
+    frontier = best_points(points, least=least)
+    recalls = [recall for recall, _ in frontier]
+    kept: set[int] = set()
+    for target in TARGETS:
+        above = next((i for i, recall in enumerate(recalls) if recall >= target), len(recalls))
+        last = above + (2 if target == TARGETS[-1] else 1)
+        kept |= {points.index(point) for point in frontier[max(0, above - 1) : last]}
+    return kept
+
+
 def curve(rows: Sequence[dict[str, Any]], figure: str) -> list[tuple[float, float]]:
     """(recall, figure) of every row that has the figure; 0 is a little more than that."""
     return [

@@ -25,6 +25,8 @@ QUICK = "VECDB_BENCH_QUICK"
 SETS = "VECDB_BENCH_SETS"
 """Names of datasets, by commas: no others are measured."""
 QUERIES = 2_000
+WARM = 4_000
+"""Rows of the base that fill caches, at most."""
 TRUE = 10
 """Neighbours of a query whose distances are known."""
 
@@ -38,7 +40,7 @@ _STEP = 100_000
 class Prepared:
     """A dataset whose files are there.
 
-    - ``base``, ``queries``: ``.npy`` files of float32
+    - ``base``, ``queries``: ``.npy`` files of float32; ``warm``: rows to fill caches by
     - ``reach``: float64[q], the true squared distance of the ``TRUE``-th neighbour
     """
 
@@ -46,6 +48,7 @@ class Prepared:
     metric: str
     base: Path
     queries: Path
+    warm: Path
     reach: NDArray[np.float64]
     n: int
     dim: int
@@ -70,13 +73,30 @@ def prepared() -> Iterator[Prepared]:
     if folder and _wanted("glove-100"):
         yield _prepare("glove-100", "cosine", *read_arrays(Path(folder) / "glove-100"))
     n = 100_000 if os.environ.get(QUICK) else 1_000_000
-    name = f"mixture-{n // 1000}k-96"
-    if not _wanted(name):
-        return
-    if not (CACHE / "data" / f"{name}.npy").exists():
-        yield _prepare(name, "l2", *mixture(n, 96, QUERIES), synthetic=True)
-    else:
-        yield _prepare(name, "l2", None, None, synthetic=True)
+    if _wanted(mixture_name(n)):
+        yield prepared_mixture(n)
+
+
+def prepared_for_building() -> Iterator[Prepared]:
+    """Smaller ones, for ways to build a graph: some of them take minutes for these."""
+    folder = os.environ.get(VARIABLE)
+    if folder and _wanted("fashion-mnist-784"):
+        yield _prepare("fashion-mnist-784", "l2", *_read_images(Path(folder) / "fashion-mnist-784"))
+    n = 20_000 if os.environ.get(QUICK) else 200_000
+    if _wanted(mixture_name(n)):
+        yield prepared_mixture(n)
+
+
+def mixture_name(n: int) -> str:
+    return f"mixture-{n // 1000}k-96"
+
+
+def prepared_mixture(n: int) -> Prepared:
+    """``n`` vectors of 96 dimensions, and their queries."""
+    name = mixture_name(n)
+    if (CACHE / "data" / f"{name}.npy").exists():
+        return _prepare(name, "l2", None, None, synthetic=True)
+    return _prepare(name, "l2", *mixture(n, 96, QUERIES), synthetic=True)
 
 
 def _wanted(name: str) -> bool:
@@ -139,7 +159,7 @@ def _prepare(
     """The dataset in the cache folder; arrays of None are there already."""
     folder = CACHE / "data"
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}{part}.npy" for part in ("", "-queries", "-reach")]
+    paths = [folder / f"{name}{part}.npy" for part in ("", "-queries", "-reach", "-warm")]
     if base is not None and queries is not None:
         for path, rows in zip(paths, (base, queries[:QUERIES]), strict=False):
             made = unit_rows(rows) if metric == "cosine" else rows.astype(np.float32)
@@ -147,11 +167,15 @@ def _prepare(
     rows, asked = np.load(paths[0], mmap_mode="r"), np.load(paths[1])
     if base is not None or not paths[2].exists():
         np.save(paths[2], _reach(rows, asked))
+    if base is not None or not paths[3].exists():
+        draws = np.random.default_rng(0).choice(len(rows), min(WARM, len(rows)), replace=False)
+        np.save(paths[3], rows[np.sort(draws)][np.argsort(np.argsort(draws))])
     return Prepared(
         name=name,
         metric=metric,
         base=paths[0],
         queries=paths[1],
+        warm=paths[3],
         reach=np.load(paths[2]),
         n=rows.shape[0],
         dim=rows.shape[1],

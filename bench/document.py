@@ -1,4 +1,4 @@
-"""The parts of README.md that are output: what the demo prints, and the report of the results."""
+"""The parts of documents that are output: what the demo prints, and tables of the results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .graph_build import build_lines
+from .results import read_results
 from .suites import report_lines
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+BUILDING = ROOT / "docs" / "decisions" / "0012-graph-from-leaves.md"
 
 
 def demo_output() -> str:
@@ -29,7 +33,7 @@ def section(text: str, name: str) -> str:
     """What stands between the marks of that name."""
     found = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", text, re.DOTALL)
     if found is None:
-        raise ValueError(f"README.md has no section {name!r}")
+        raise ValueError(f"the document has no section {name!r}")
     return found[1]
 
 
@@ -41,8 +45,10 @@ def with_section(text: str, name: str, content: str) -> str:
     return f"{before}{begin}{content}{end}{after}"
 
 
-def write_readme() -> None:
-    """Run the demo and put its output and the report into README.md."""
+def write_documents() -> None:
+    """Put the demo's output and the report into README.md, and the table of graphs where it is."""
+    text = BUILDING.read_text(encoding="utf-8")
+    BUILDING.write_text(with_section(text, "building", building_section()), encoding="utf-8")
     text = README.read_text(encoding="utf-8")
     text = with_section(text, "demo", f"```text\n{demo_output()}```\n")
     text = with_section(text, "bench", report_section())
@@ -51,3 +57,7 @@ def write_readme() -> None:
 
 def report_section() -> str:
     return "\n" + "\n".join(report_lines()) + "\n\n"
+
+
+def building_section() -> str:
+    return "\n" + "\n".join(build_lines(read_results("building"))) + "\n\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -25,7 +25,7 @@ def measure_exact(
     threads: int = 2,
     metric: str = "dot",
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """One dict for each round, engine ("vecdb", "faiss") and number of queries (1, 64).
 
     ``wall_ms`` and ``cpu_ms`` (of the whole process) are of one call; ``agreement`` is the share of
@@ -46,7 +46,6 @@ def measure_exact(
     rows = as_runs(vectors)
     warm()
 
-    results = []
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(threads))
         pool = stack.enter_context(ThreadPoolExecutor(threads))
@@ -68,22 +67,19 @@ def measure_exact(
             for turn in range(rounds):
                 for name, search in engines if turn % 2 else engines[::-1]:
                     wall_ms, cpu_ms = timed(search, asked)
-                    results.append(
-                        {
-                            "engine": name,
-                            "queries": count,
-                            "round": turn,
-                            "wall_ms": wall_ms,
-                            "cpu_ms": cpu_ms,
-                            "agreement": agreement,
-                            "metric": metric,
-                            "n": n,
-                            "dim": dim,
-                            "k": k,
-                            "threads": threads,
-                        }
-                    )
-    return results
+                    yield {
+                        "engine": name,
+                        "queries": count,
+                        "round": turn,
+                        "wall_ms": wall_ms,
+                        "cpu_ms": cpu_ms,
+                        "agreement": agreement,
+                        "metric": metric,
+                        "n": n,
+                        "dim": dim,
+                        "k": k,
+                        "threads": threads,
+                    }
 
 
 def as_runs(vectors: NDArray[np.float32]) -> list[Rows]:

@@ -6,20 +6,22 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from .beyond_ram import EFFORTS, Ours, memory_since
 from .datasets import Prepared, prepared
 from .peer_env import Side, built_index, peer_version
-from .turns import Rows, Runner, run_in_turns
+from .sides import Ours, memory_since
+from .turns import Runner, run_in_turns
 
+EFFORTS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 BEAMS = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320, 640)
 """hnswlib's ``ef``."""
 
 _BUILD = {"m": 16, "ef_construction": 200, "threads": 2}  # 32 links on the lowest level, as ours
 
 
-def measure_graph() -> Rows:
+def measure_graph() -> Iterator[dict[str, Any]]:
     """One dict for each dataset, side and setting, and one for each build."""
-    return [row for data in prepared() for row in _compare(data)]
+    for data in prepared():
+        yield from _compare(data)
 
 
 def _compare(data: Prepared) -> Iterator[dict[str, Any]]:

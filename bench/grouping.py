@@ -56,24 +56,23 @@ _SIGMAS = 1.0
 Rows = list[dict[str, Any]]
 
 
-def measure_grouping() -> Rows:
+def measure_grouping() -> Iterator[dict[str, Any]]:
     """One dict for each dataset, graph, page size, grouping, kind of reading and setting."""
     folder = os.environ.get(VARIABLE)
     if not folder:
         raise SystemExit(f"set {VARIABLE} to the folder that holds the datasets")
-    rows: Rows = []
     for name in DATASETS:
         base, queries = (unit_rows(part) for part in read_arrays(Path(folder) / name))
-        rows += measure_set(name, base, queries[:QUERIES])
-    return rows
+        yield from measure_set(name, base, queries[:QUERIES])
 
 
-def measure_set(name: str, base: NDArray[np.float32], queries: NDArray[np.float32]) -> Rows:
+def measure_set(
+    name: str, base: NDArray[np.float32], queries: NDArray[np.float32]
+) -> Iterator[dict[str, Any]]:
     """``measure_grouping`` of vectors of length 1."""
-    rows: Rows = []
     for graph, links in (("hnsw", level_0(base)), ("vecdb", built_links(base))):
-        rows += [{"dataset": name, "graph": graph} | row for row in _by_pages(base, queries, links)]
-    return rows
+        for row in _by_pages(base, queries, links):
+            yield {"dataset": name, "graph": graph} | row
 
 
 def _by_pages(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from .upload import running_server
 
 def measure_loopback(
     n: int = 10_000, dim: int = 384, k: int = 10, rounds: int = 5, queries: int = 200, seed: int = 0
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """One dict a round: median milliseconds of a search, and what the network added.
 
     Both databases hold the same records with payloads. First the remote one alone, then queries
@@ -33,7 +34,6 @@ def measure_loopback(
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((n, dim), dtype=np.float32)
     payloads = [{"page": i, "lang": "en"} for i in range(n)]
-    results = []
     with (
         tempfile.TemporaryDirectory(prefix="vecdb-bench-") as name,
         vecdb.open(Path(name)) as embedded,
@@ -54,22 +54,19 @@ def measure_loopback(
                 for times, docs in pairs if number % 2 else pairs[::-1]:
                     times.append(_timed(docs, query, k))
             if turn:  # the first warms up
-                results.append(
-                    {
-                        "round": turn,
-                        "n": n,
-                        "dim": dim,
-                        "k": k,
-                        "queries": queries,
-                        "call_ms": float(np.median(alone)),
-                        "engine_ms": float(np.median(engine)),
-                        "added_ms": float(np.median(added)),
-                        "embedded_in_turns_ms": float(np.median(own)),
-                        "remote_in_turns_ms": float(np.median(remote)),
-                        "added_in_turns_ms": float(np.median(remote) - np.median(own)),
-                    }
-                )
-    return results
+                yield {
+                    "round": turn,
+                    "n": n,
+                    "dim": dim,
+                    "k": k,
+                    "queries": queries,
+                    "call_ms": float(np.median(alone)),
+                    "engine_ms": float(np.median(engine)),
+                    "added_ms": float(np.median(added)),
+                    "embedded_in_turns_ms": float(np.median(own)),
+                    "remote_in_turns_ms": float(np.median(remote)),
+                    "added_in_turns_ms": float(np.median(remote) - np.median(own)),
+                }
 
 
 def _timed(docs: Any, query: NDArray[np.float32], k: int) -> float:

@@ -34,12 +34,11 @@ db.close()
 
 def measure_opening(
     n: int = 1_000_000, dims: tuple[int, ...] = (96, 384), rounds: int = 5, seed: int = 0
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """One dict for each dimension and round: seconds to open, then seconds to the first answer.
 
     The file is in the page cache: it was written just before.
     """
-    results = []
     for dim in dims:
         with tempfile.TemporaryDirectory(prefix="vecdb-bench-") as name:
             with vecdb.open(name) as db:
@@ -55,8 +54,7 @@ def measure_opening(
                 found = json.loads(done.stdout)
                 if found["count"] != n:
                     raise AssertionError(f"{found['count']} of {n} records")
-                results.append({"round": turn, "n": n, "dim": dim} | found)
-    return results
+                yield {"round": turn, "n": n, "dim": dim} | found
 
 
 def _pieces(n: int, dim: int, seed: int) -> Iterator[NDArray[np.float32]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -11,8 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-CACHE = Path(__file__).resolve().parent / ".cache"
-"""Environments, indexes of peers and generated vectors; nothing in it is needed."""
+CACHE_VARIABLE = "VECDB_BENCH_CACHE"
+CACHE = Path(os.environ.get(CACHE_VARIABLE) or Path(__file__).resolve().parent / ".cache")
+"""Environments, indexes of peers and generated vectors; nothing in it is needed, but it saves an
+hour. The variable names another folder, which several checkouts may share."""
 SCRIPTS = Path(__file__).resolve().parent / "peers"
 
 REQUIREMENTS = {
@@ -45,6 +48,18 @@ def peer_python(name: str) -> Path:
         _run(python, "-m", "pip", "install", "--quiet", *REQUIREMENTS[name])
         made.write_text(wanted, encoding="utf-8")
     return python
+
+
+def import_peer(name: str) -> Any:
+    """The module of a peer in this process, for calls too short to cross to another.
+
+    Its environment comes last in the path: numpy and the like stay ours.
+    """
+    home = peer_python(name).parents[1]
+    folder = next(home.glob("lib/python*/site-packages"))
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    return importlib.import_module(name)
 
 
 def _run(*command: str | Path) -> None:

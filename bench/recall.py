@@ -60,9 +60,8 @@ def _read(path: Path) -> NDArray[Any]:
     return np.concatenate([batch.vectors for batch in dataset.batches()])
 
 
-def measure_recall(k: int = 10) -> list[dict[str, Any]]:
+def measure_recall(k: int = 10) -> Iterator[dict[str, Any]]:
     """One dict for each dataset and effort: recall@k of sealed records, and where it was missed."""
-    results = []
     for real in datasets():
         dtype = str(real.base.dtype) if real.base.dtype in (np.uint8, np.float16) else "float32"
         with tempfile.TemporaryDirectory(prefix="vecdb-bench-") as name, vecdb.open(name) as db:
@@ -82,17 +81,14 @@ def measure_recall(k: int = 10) -> list[dict[str, Any]]:
                     int((ours.scores >= best.scores[-1]).sum())
                     for ours, best in zip(found, exact, strict=True)
                 ]
-                results.append(
-                    {
-                        "dataset": real.name,
-                        "metric": real.metric,
-                        "n": len(real.base),
-                        "dim": int(real.base.shape[1]),
-                        "k": k,
-                        "queries": len(queries),
-                        "effort": effort,
-                        "recall": float(np.mean(hits)) / k,
-                        "worst": min(hits) / k,
-                    }
-                )
-    return results
+                yield {
+                    "dataset": real.name,
+                    "metric": real.metric,
+                    "n": len(real.base),
+                    "dim": int(real.base.shape[1]),
+                    "k": k,
+                    "queries": len(queries),
+                    "effort": effort,
+                    "recall": float(np.mean(hits)) / k,
+                    "worst": min(hits) / k,
+                }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -135,7 +135,7 @@ def measure_scan(
     rounds: int = 9,
     threads: tuple[int, ...] = (1, 2),
     seed: int = 0,
-) -> Rows:
+) -> Iterator[dict[str, Any]]:
     """One dict for each round, engine, number of queries (1, 8, 32) and of threads.
 
     Engines are "read", "estimate", "hamming" and "faiss". ``wall_ms`` and ``cpu_ms`` (of the whole
@@ -148,17 +148,16 @@ def measure_scan(
     data = Codes.draw(n, dim, seed)
     index = faiss.IndexBinaryFlat(dim)
     index.add(data.rows())
-    results: Rows = []
     for some in threads:
         with threadpool_limits(some), ThreadPoolExecutor(some) as pool:
             scans = Scans(data, k, some, pool)
             for count in COUNTS:
                 about = {"queries": count, "threads": some, "n": n, "dim": dim, "k": k}
-                results += [row | about for row in _take_turns(scans, index, count, rounds)]
-    return results
+                for row in _take_turns(scans, index, count, rounds):
+                    yield row | about
 
 
-def _take_turns(scans: Scans, index: Any, count: int, rounds: int) -> Rows:
+def _take_turns(scans: Scans, index: Any, count: int, rounds: int) -> Iterator[dict[str, Any]]:
     asked = np.ascontiguousarray(scans.data.signs(count).T).view(np.uint8)
     engines: dict[str, Callable[[int], Any]] = {
         "read": lambda count: scans.read(),
@@ -170,7 +169,6 @@ def _take_turns(scans: Scans, index: Any, count: int, rounds: int) -> Rows:
         search(count)
     if not np.array_equal(-scans.hamming(count), np.sort(engines["faiss"](count), axis=1)):
         raise AssertionError("faiss finds other distances")
-    results: Rows = []
     for turn in range(rounds):
         names = list(engines)
         first = turn % len(names)
@@ -178,8 +176,7 @@ def _take_turns(scans: Scans, index: Any, count: int, rounds: int) -> Rows:
             wall_ms, cpu_ms = timed(engines[name], count)
             bytes_read = scans.data.bytes_read(name)
             row = {"engine": name, "round": turn, "bytes": bytes_read}
-            results.append(row | {"wall_ms": wall_ms, "cpu_ms": cpu_ms})
-    return results
+            yield row | {"wall_ms": wall_ms, "cpu_ms": cpu_ms}
 
 
 def speed_ratios(rows: Rows, engine: str, other: str) -> list[float]:

@@ -6,6 +6,7 @@ import multiprocessing
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,12 @@ SIZES = ((1_000_000, 96), (100_000, 384))
 _SAMPLE_SECONDS = 0.02
 
 
-def measure_sealing() -> list[dict[str, Any]]:
+def measure_sealing() -> Iterator[dict[str, Any]]:
     """One dict a size: seconds of ``seal``, and the most memory meanwhile."""
     context = multiprocessing.get_context("spawn")  # a process of its own: its memory is counted
-    results = []
     for n, dim in SIZES:
         with context.Pool(1) as pool:
-            results.append(pool.apply(_measure, (n, dim)))
-    return results
+            yield pool.apply(_measure, (n, dim))
 
 
 def _measure(n: int, dim: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,9 @@ def measure_search(
     rounds: int = 5,
     queries: int = 100,
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """One dict a round: median milliseconds of ``search`` in both modes, in turns; their recall."""
     vectors, asked = clustered(n, dim, seed, queries)
-    results = []
     with tempfile.TemporaryDirectory(prefix="vecdb-bench-") as name, vecdb.open(Path(name)) as db:
         docs = db.create_collection("docs", dim=dim)
         docs.upload(vectors, progress=False)
@@ -42,18 +42,15 @@ def measure_search(
                     times[mode].append((time.perf_counter() - began) * 1e3)
                 hits += len(set(found["exact"].ids.tolist()) & set(found["scan"].ids.tolist()))
             if turn:  # the first warms up
-                results.append(
-                    {
-                        "round": turn,
-                        "n": n,
-                        "dim": dim,
-                        "k": k,
-                        "queries": queries,
-                        "segments": segments,
-                        "exact_ms": float(np.median(times["exact"])),
-                        "scan_ms": float(np.median(times["scan"])),
-                        "recall": hits / (k * len(asked)),
-                        "synthetic": True,
-                    }
-                )
-    return results
+                yield {
+                    "round": turn,
+                    "n": n,
+                    "dim": dim,
+                    "k": k,
+                    "queries": queries,
+                    "segments": segments,
+                    "exact_ms": float(np.median(times["exact"])),
+                    "scan_ms": float(np.median(times["scan"])),
+                    "recall": hits / (k * len(asked)),
+                    "synthetic": True,
+                }

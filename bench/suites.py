@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +20,22 @@ from .disk_reports import (
 )
 from .exact import measure_exact, ratios
 from .figures import Figure, spread
+from .filtered import measure_filtered
+from .graph_build import measure_building, report_building
 from .graph_search import measure_graph
 from .grouping import measure_grouping
 from .loopback import measure_loopback
+from .many_tenants import measure_many_tenants
 from .opening import measure_opening
+from .planner_fit import measure_planner, report_planner
 from .recall import measure_recall
 from .results import read_results
 from .scan import measure_scan, speed_ratios
 from .sealing import measure_sealing
 from .searching import measure_search
+from .tenant_reports import report_filtered, report_many_tenants, report_tenants
+from .tenants import measure_tenants
+from .tree_walk import measure_tree, report_tree
 from .upload import measure_upload
 
 Rows = list[dict[str, Any]]
@@ -36,7 +43,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    run: Callable[[], Rows]
+    run: Callable[[], Iterable[dict[str, Any]]]
     report: Callable[[Rows], list[Figure]]
 
 
@@ -44,8 +51,9 @@ def _column(rows: Rows, name: str) -> list[float]:
     return [float(row[name]) for row in rows]
 
 
-def run_exact() -> Rows:
-    return [row for metric in ("dot", "cosine", "l2") for row in measure_exact(metric=metric)]
+def run_exact() -> Iterator[dict[str, Any]]:
+    for metric in ("dot", "cosine", "l2"):
+        yield from measure_exact(metric=metric)
 
 
 def report_exact(rows: Rows) -> list[Figure]:
@@ -268,11 +276,17 @@ SUITES = {
     "sealing": Suite(run=measure_sealing, report=report_sealing),
     "recall": Suite(run=measure_recall, report=report_recall),
     "grouping": Suite(run=measure_grouping, report=report_grouping),
+    "building": Suite(run=measure_building, report=report_building),
     "graph": Suite(run=measure_graph, report=report_graph),
     "beyond": Suite(run=measure_beyond, report=report_beyond),
     "pages": Suite(run=measure_pages, report=report_pages),
     "budgets": Suite(run=measure_budgets, report=report_budgets),
     "cold": Suite(run=measure_cold, report=report_cold),
+    "tree": Suite(run=measure_tree, report=report_tree),
+    "planner": Suite(run=measure_planner, report=report_planner),
+    "tenants": Suite(run=measure_tenants, report=report_tenants),
+    "many_tenants": Suite(run=measure_many_tenants, report=report_many_tenants),
+    "filtered": Suite(run=measure_filtered, report=report_filtered),
 }
 
 

@@ -32,12 +32,11 @@ def running_server() -> Iterator[tuple[ServerProcess, Client]]:
 
 def measure_upload(
     n: int = 100_000, dim: int = 384, rounds: int = 5, seed: int = 0
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """One dict a round: records a second, and CPU of client and server for each record."""
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((n, dim), dtype=np.float32)
     payloads = [{"source": f"file-{i % 97}.txt", "page": i % 1000, "lang": "en"} for i in range(n)]
-    results = []
     with running_server() as (server, client):
         process = psutil.Process(server.pid)
         for turn in range(rounds + 1):
@@ -51,19 +50,16 @@ def measure_upload(
             if report.ok != n or docs.count() != n:
                 raise AssertionError(f"{report.ok} of {n} records were stored")
             if turn:  # the first warms up
-                results.append(
-                    {
-                        "round": turn,
-                        "n": n,
-                        "dim": dim,
-                        "seconds": seconds,
-                        "records_per_second": n / seconds,
-                        "server_cpu_us": (_cpu(process) - server_before) / n * 1e6,
-                        "client_cpu_us": (_own_cpu() - client_before) / n * 1e6,
-                    }
-                )
+                yield {
+                    "round": turn,
+                    "n": n,
+                    "dim": dim,
+                    "seconds": seconds,
+                    "records_per_second": n / seconds,
+                    "server_cpu_us": (_cpu(process) - server_before) / n * 1e6,
+                    "client_cpu_us": (_own_cpu() - client_before) / n * 1e6,
+                }
             client.delete_collection(f"round{turn}")
-    return results
 
 
 def _cpu(process: psutil.Process) -> float:

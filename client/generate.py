@@ -32,18 +32,26 @@ COPIES = {
     "vecdb/collection/faults.py": "faults.py",
     "vecdb/collection/positions.py": "positions.py",
     "vecdb/collection/progress.py": "progress.py",
+    "vecdb/collection/quotas.py": "quotas.py",
+    "vecdb/collection/sharing.py": "sharing.py",
     "vecdb/collection/sources.py": "sources.py",
 }
 SYNCHRONOUS = {
     "async_calls.py": "calls.py",
     "async_client.py": "client.py",
     "async_collection.py": "collection.py",
+    "async_handle.py": "handle.py",
+    "async_search_methods.py": "search_methods.py",
+    "async_tenant_methods.py": "tenant_methods.py",
 }
 NAMES = {
     "AsyncCaller": "Caller",
     "AsyncClient": "Client",
     "AsyncCollection": "Collection",
+    "AsyncHandle": "Handle",
+    "AsyncSearchMethods": "SearchMethods",
     "AsyncStream": "Stream",
+    "AsyncTenantMethods": "TenantMethods",
     "AsyncTransport": "Transport",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
@@ -51,6 +59,9 @@ NAMES = {
     "async_calls": "calls",
     "async_client": "client",
     "async_collection": "collection",
+    "async_handle": "handle",
+    "async_tenant_methods": "tenant_methods",
+    "async_search_methods": "search_methods",
 }
 DROPPED = ("async", "await")
 SENTENCES = {

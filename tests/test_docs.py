@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.document import demo_output, report_section, section
-from vecdb_server.access import DENIED, FILLED, OWNED, RULES
+from bench.document import BUILDING, building_section, demo_output, report_section, section
+from vecdb_server.access import DENIED, FILLED, RULES
 from vecdb_server.child import ServerProcess
 
 pytestmark = pytest.mark.slow
@@ -47,7 +47,7 @@ def run(*command: str | Path, cwd: Path, text: str = "") -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("title", ["Embedded", "Search by codes", "Beyond memory"])
+@pytest.mark.parametrize("title", ["Embedded", "Tenants", "Search by codes", "Beyond memory"])
 def test_embedded_example_prints_what_the_readme_shows(tmp_path, title):
     (_, code), (_, output) = blocks(README, title)
     assert run(sys.executable, "-", cwd=tmp_path, text=code) == output
@@ -87,7 +87,7 @@ def test_command_lines_about_keys_succeed(tmp_path):
 def test_rules_of_the_security_document_are_those_of_the_server():
     rows = re.findall(r"^\| `(\w+)/(\w+)` \| ([\w:]*) \| (.*?) \|$", SECURITY, re.MULTILINE)
     told = {(service, method): (right, tenant) for service, method, right, tenant in rows}
-    texts = {DENIED: "refused", FILLED: "as that tenant", OWNED: "as that tenant"}
+    texts = {DENIED: "refused", FILLED: "as that tenant"}
     rules = {
         tuple(method.removeprefix("/vecdb.v1.").split("/")): (
             rule.right or "any",
@@ -119,6 +119,11 @@ def test_demo_prints_what_the_readme_shows():
 
 def test_figures_of_the_readme_are_those_of_the_result_files():
     assert section(README, "bench") == report_section(), "run `python -m bench readme`"
+
+
+def test_figures_of_decisions_are_those_of_the_result_files():
+    text = BUILDING.read_text(encoding="utf-8")
+    assert section(text, "building") == building_section(), "run `python -m bench readme`"
 
 
 def test_every_suite_has_results():

@@ -27,7 +27,7 @@ LAYERS = (
     ("cache",),
     ("database",),
     ("vecdb",),
-    ("check_columns", "check_caches"),
+    ("check_access", "check_columns", "check_caches"),
     ("check_segments",),
     ("check",),
     ("cli",),

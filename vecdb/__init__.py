@@ -82,7 +82,7 @@ def open(
 
 def warm() -> None:
     """Run every kernel once, so that neither the first search nor the first seal waits for that."""
-    from .index import flat, graph, shortlist
+    from .index import flat, graph, shortlist, tree_walk
     from .kernels import (  # noqa: F401 - loading them compiles them
         clusters,
         graph_build,
@@ -93,3 +93,4 @@ def warm() -> None:
     flat.warm()
     shortlist.warm()
     graph.warm()
+    tree_walk.warm()

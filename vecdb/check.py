@@ -10,7 +10,8 @@ where a compaction has removed files meanwhile.
    or in one slot of one segment, under its own id, and no other row or slot is live; each payload
    belongs to a record and is what the schema allows, and what columns say of it, unless it has a
    patch; the counters are right.
-5. Each entry of a cache has its vector, its answer and the keys that lead to it, and no others.
+5. Tenants see what the records say: sets and counters follow from who has each record.
+6. Each entry of a cache has its vector, its answer and the keys that lead to it, and no others.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from .check_access import access_faults
 from .check_caches import cache_faults
 from .check_columns import patch_faults
 from .check_segments import SegmentCheck, Vanished
@@ -195,6 +197,7 @@ class _Checker:
         try:
             yield from self._record_faults(transaction, row, state)
             yield from self._payload_faults(transaction, row)
+            yield from access_faults(transaction, row, self._count)
         except VecDBError as error:
             yield error.message
 

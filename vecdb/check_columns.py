@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .collection.fields import read_fields
+from .collection.fields import for_column, read_fields
 from .storage import segment_files
 from .storage.catalogue import CollectionRow, State
 from .storage.columns import (
@@ -56,7 +56,7 @@ def column_faults(
         )
         for name in sorted(set(stored) - wrong):
             kind = stored[name].kind
-            made = decode_column(kind, encode_column(kind, fields[name]))
+            made = decode_column(kind, encode_column(kind, for_column(kind, fields[name])))
             told = zip(
                 part.tolist(),
                 _values_at(stored[name], part),
@@ -74,8 +74,18 @@ def _values_at(column: Column, slots: NDArray[np.int64]) -> Iterator[tuple[int, 
     ends = column.ends[slots].tolist()
     starts = np.where(slots > 0, column.ends[slots - 1], 0).tolist()
     for state, start, end in zip(column.state[slots].tolist(), starts, ends, strict=True):
-        values = column.values[start:end].tolist()
-        yield state, [column.words[one] for one in values] if column.words else values
+        if column.text_ends is None:
+            yield state, _told(column, start, end)
+            continue
+        cuts = column.text_ends[start:end].tolist()
+        first = int(column.text_ends[start - 1]) if start else 0
+        bounds = zip([first, *cuts], cuts, strict=False)
+        yield state, [_told(column, low, high) for low, high in bounds]
+
+
+def _told(column: Column, start: int, end: int) -> list[Any]:
+    values = column.values[start:end].tolist()
+    return [column.words[one] for one in values] if column.words else values
 
 
 def patch_faults(

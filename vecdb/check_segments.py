@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .check_columns import column_faults
+from .collection.adding_columns import missing_columns
 from .collection.masks import full_mask, unpack_mask
 from .collection.segment import quantizer_of
 from .errors import VecDBError
@@ -28,7 +29,7 @@ from .quantize.planes import LANES, Encoder
 from .quantize.rotate import NAME
 from .quantize.score import Background
 from .storage import segment_files
-from .storage.catalogue import CollectionRow, State
+from .storage.catalogue import CollectionRow, State, columns_due
 from .storage.format import LAYOUT_VECTORS, NUMBER, SEGMENT_KEY
 from .storage.manifest import SegmentRow, get_background, get_tombs, scan_segments
 from .storage.page_geometry import geometry
@@ -195,14 +196,13 @@ class SegmentCheck:
                     quantizer.rotation.block,
                 ),
             ),
-            "columns": (
-                [(column.name, column.kind) for column in info.columns],
-                sorted(schema.fields.items()),
-            ),
         }
         for name, (found, expected) in pairs.items():
             if found != expected:
                 yield f"its {name}: {found}, of the collection: {expected}"
+        lacking = missing_columns(info, schema.fields)
+        if lacking and not columns_due(self.transaction, self.row.number):
+            yield f"it has no column of the field {lacking[0].name!r}, and none is due"
 
     def _tree_faults(self, info: SegmentInfo, image: NDArray[Any]) -> Iterator[str]:
         arrays = segment_files.read_tree(self.directory, info)

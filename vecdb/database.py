@@ -17,6 +17,7 @@ from .collection import Clock, Collection, Store, keyring, reads
 from .collection.arguments import check_lookup
 from .collection.group import Group
 from .collection.store import find_named
+from .collection.tenants import rate_of
 from .collection.writes import collection_gone
 from .errors import AlreadyExists, InvalidArgument, LimitExceeded, NotFound
 from .keys import OVERLAP_SECONDS, KeyInfo, KeyRights, check_overlap
@@ -104,10 +105,11 @@ class Database:
     ) -> Collection:
         """Make a collection of vectors of ``dim`` dimensions; ``fields``: name -> type.
 
-        Types of fields: keyword, bool, int, float, datetime. Only declared fields can be used in
-        filters. ``code_bits``: 1, 2, 4 or 8 bits a dimension in the codes of sealed records: more
-        take more memory and spare reads of vectors. ``page_bytes``: 4096, 8192 or 16384, of the
-        pages that sealed vectors lie in; None: what fits ``dim`` and ``dtype``. ``memory_budget``:
+        Types of fields: keyword, bool, int, float, datetime, uuid, geo ({"lat": .., "lon": ..}),
+        text (compared by its words). Only declared fields can be used in filters.
+        ``code_bits``: 1, 2, 4 or 8 bits a dimension in the codes of sealed records: more take more
+        memory and spare reads of vectors. ``page_bytes``: 4096, 8192 or 16384, of the pages that
+        sealed vectors lie in; None: what fits ``dim`` and ``dtype``. ``memory_budget``:
         bytes that sealed records may take in memory, changed by ``Collection.set_memory_budget``;
         None: no bound.
         Raises ``AlreadyExists`` if a collection or an alias has the name.
@@ -292,6 +294,13 @@ class Database:
         """The key whose secret this is; ``Unauthenticated`` if it is none that is valid now."""
         with self._store.environment.read() as transaction:
             return credentials.authenticate(transaction, secret, self._store.now_us)
+
+    def tenant_rate(self, collection: str, tenant: str) -> tuple[int, float | None]:
+        """The collection's number, and calls a second that all keys of a tenant may make there.
+
+        None: no bound. ``NotFound`` where there is no such collection or alias.
+        """
+        return rate_of(self._store, collection, tenant)
 
     def stats(self) -> dict[str, Any]:
         """Counters and sizes of the database, and of each collection by its name."""

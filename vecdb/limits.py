@@ -23,6 +23,13 @@ BATCH_RECORDS = 100_000
 GET_RECORDS = 10_000
 """Ids in one get, and records in one page of a scroll."""
 
+DIVERSITY_K = 1_000
+"""Matches that a diverse search gives at most."""
+FACETS = 10_000
+"""Values that a count by value tells at most."""
+GROUPS = 1_000
+GROUP_SIZE = 100
+"""Groups of a search by groups, and matches of one of them; both together give at most ``K``."""
 EFFORT = 64
 """Largest effort of a search: the multiple of the default shortlist."""
 CODE_BITS = (1, 2, 4, 8)
@@ -51,9 +58,23 @@ KEY_RATE = 1_000_000
 KEY_OVERLAP_SECONDS = 30 * 24 * 3600.0
 """How long the old secret of a rotated key may stay valid."""
 
+RECORD_TENANTS = 4_096
+"""Tenants that may see one record."""
+TENANT_COPIES = 4_096
+"""Tenants that may see by one copied set, and copied sets that one of them may see."""
+TENANTS_PAGE = 10_000
+"""Tenants in one page of a list."""
+TENANT_RATE = KEY_RATE
+
 FILTER_DEPTH = 16
 FILTER_NODES = 1_024
 FILTER_VALUES = 10_000
+FILTER_WORDS = 32
+"""Words of a text that one comparison names."""
+FILTER_TEXT = 8_192
+"""Characters that they may come in."""
+RADIUS_M = 20_038_000
+"""Largest radius of a circle on the earth: no two points are farther apart."""
 
 WRITE_QUEUE = 1_024
 """Writes that may wait for the writer thread."""

@@ -19,11 +19,17 @@ __all__ = [
     "LABELS",
     "CollectionInfo",
     "Explanation",
+    "Facet",
+    "Facets",
+    "Group",
+    "Groups",
     "Match",
     "Matches",
     "Record",
+    "RecordAccess",
     "Records",
     "SealResult",
+    "TenantInfo",
     "UploadFailure",
     "UploadReport",
     "WriteResult",
@@ -33,6 +39,8 @@ __all__ = [
 Id = int | str
 Ids = NDArray[np.int64] | list[str]
 Payload = dict[str, Any]
+Value = str | int | float | bool
+"""Of a declared field; a datetime is ISO 8601 text in UTC."""
 
 LABELS = (
     (0.894, "Close Match"),
@@ -131,17 +139,51 @@ class Matches:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One row of ``Groups``: a value, and the best matches that have it."""
+
+    value: Value
+    matches: Matches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """The best matches of each value of a field; the group with the best match comes first.
+
+    - ``matches``: of each of ``values``, best first; a record with a list may be in several
+    """
+
+    field: str
+    values: list[Value]
+    matches: list[Matches]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, row: int) -> Group:
+        row = range(len(self))[row]
+        return Group(value=self.values[row], matches=self.matches[row])
+
+    def __iter__(self) -> Iterator[Group]:
+        return (self[row] for row in range(len(self)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """How a search was answered.
 
-    - ``mode``: the path that was taken: exact, scan or graph; ``matching``: records that may match
+    - ``mode``: the path that was taken: exact, scan, tree or graph
+    - ``matching``: records that may match
     - ``level``, ``why``: what the memory budget keeps in memory; ``degraded``: pages are laid out
       for more memory, so links or codes are read by mapping until segments are rewritten
     - ``io_engine``: what reads pages: io_uring, threads or mmap; None: nothing was read yet
     - ``pages_read``, ``bytes_read``: from the disk, in ``read_calls`` requests that took
       ``io_rounds`` one after another; ``cache_hits``: pages that were in memory
-    - ``nodes_expanded``: slots whose neighbours were looked at; ``blocks_scanned``,
-      ``codes_scanned``, ``codes_refined``: codes read; ``vectors_scored``: compared exactly
+    - ``nodes_expanded``: slots whose neighbours were looked at; ``nodes_visited``: nodes of trees;
+      ``blocks_scanned``, ``codes_scanned``, ``codes_refined``: codes read; ``vectors_scored``:
+      compared exactly
+    - ``costs``: microseconds that each path was expected to take, by mode; of ``mode="auto"`` the
+      least decides
     """
 
     matches: Matches
@@ -164,6 +206,8 @@ class Explanation:
     codes_scanned: int = 0
     codes_refined: int = 0
     vectors_scored: int = 0
+    nodes_visited: int = 0
+    costs: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +222,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """Stored records: the answer of ``get`` (in the order asked) and ``scroll`` (in id order).
+    """Stored records: the answer of ``get`` (in the order asked) and ``scroll`` (in its order).
 
     - ``missing``: ids asked for that are not stored (``get`` only)
     - ``next``: pass it as ``after`` for the next page; None at the end (``scroll`` only)
@@ -213,6 +257,38 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Facet:
+    """One row of ``Facets``: a value, and how many records have it."""
+
+    value: Value
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facets:
+    """How many records have each value of a field, most frequent first; ties by value, ascending.
+
+    - ``counts``: int64[n], of each of ``values``
+    - ``others``: how many other values there are
+    """
+
+    field: str
+    values: list[Value]
+    counts: NDArray[np.int64]
+    others: int = 0
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, row: int) -> Facet:
+        row = range(len(self))[row]
+        return Facet(value=self.values[row], count=int(self.counts[row]))
+
+    def __iter__(self) -> Iterator[Facet]:
+        return (self[row] for row in range(len(self)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriteResult:
     """A write that was accepted.
 
@@ -224,6 +300,35 @@ class WriteResult:
     count: int
     sequence: int
     replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantInfo:
+    """A tenant of a collection.
+
+    - ``visible``: how many records it sees; ``records``, ``bytes``: of those that it owns, bytes of
+      their vectors and payloads
+    - ``max_records``, ``max_bytes``: quotas of what it owns; ``rate``: calls a second at a server
+      that all its keys may make; None: no bound
+    - ``created``: seconds since 1970
+    """
+
+    name: str
+    visible: int
+    records: int
+    bytes: int
+    created: float
+    max_records: int | None = None
+    max_bytes: int | None = None
+    rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordAccess:
+    """Who has a record: its ``owner`` (None: nobody), and the ``tenants`` that see it, by name."""
+
+    owner: str | None
+    tenants: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a collection is: dimension, metric, dtype, declared payload fields; frozen once made."""
+"""What a collection is: dimension, metric, dtype, declared payload fields."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     "float16": np.dtype("<f2"),
     "uint8": np.dtype("u1"),
 }
-FIELD_TYPES = ("keyword", "bool", "int", "float", "datetime")
+FIELD_TYPES = ("keyword", "bool", "int", "float", "datetime", "uuid", "geo", "text")
 """A payload value of a declared field is of this type, or a list of such values, or null."""
 RESERVED_FIELDS = ("and", "or", "not")
 """Words of the filter's dict form, so no field is called so."""
@@ -49,7 +49,7 @@ class CollectionSchema:
     - ``page_bytes``: 4096, 8192 or 16384: size of the pages that vectors are stored in; None: the
       size that fits ``dim`` and ``dtype``
     - ``memory_budget``: bytes that the sealed records of the collection may take in memory; None:
-      all of it may be in memory. The only value that may change later
+      all of it may be in memory. This and ``fields`` may change later
     """
 
     dim: int
@@ -82,7 +82,7 @@ class CollectionSchema:
                 actual=len(self.fields),
             )
         for name, kind in self.fields.items():
-            _check_field(name, kind)
+            check_field(name, kind, "fields", f"fields[{name!r}]")
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
@@ -169,17 +169,18 @@ def _is_text(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
-def _check_field(name: object, kind: object) -> None:
+def check_field(name: object, kind: object, name_field: str, kind_field: str) -> None:
+    """Raise ``InvalidArgument`` unless a field may be called so and be of that type."""
     size = len(name.encode("utf-8", "surrogatepass")) if isinstance(name, str) else 0
     if not isinstance(name, str) or not 1 <= size <= limits.FIELD_NAME_BYTES or not _is_text(name):
         raise InvalidArgument(
             f"a field's name is a string of 1-{limits.FIELD_NAME_BYTES} bytes; "
             f"got {str(name)[:40]!r}",
-            field="fields",
+            field=name_field,
         )
     if name in RESERVED_FIELDS:
         raise InvalidArgument(
             f"{name!r} is a word of the filter language and cannot name a field; rename it",
-            field=f"fields[{name!r}]",
+            field=kind_field if name_field == "fields" else name_field,
         )
-    _check_choice(f"fields[{name!r}]", kind, FIELD_TYPES)
+    _check_choice(kind_field, kind, FIELD_TYPES)

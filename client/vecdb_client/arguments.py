@@ -18,6 +18,7 @@ from .wire import vecdb_pb2 as pb
 KEY_BYTES: Final = 16
 CONDITIONS: Final = ("if_absent", "if_present", "if_sequence", "filter")
 UINT32_MAX: Final = 2**32 - 1
+ORDER_KEYS: Final = {"field", "descending"}
 
 
 def check_size(size: int, what: str, hint: str, field: str = "") -> None:
@@ -88,14 +89,14 @@ def to_name(name: str, value: object) -> str:
     )
 
 
-def to_field_name(value: object) -> str:
+def to_field_name(value: object, field: str = "fields") -> str:
     """The name of a payload field; its length is the server's to check."""
     if isinstance(value, str) and is_unicode(value):
         return value
     shown = str(value).encode(errors="backslashreplace").decode()[:40]
     raise InvalidArgument(
         f"a field's name is a string of 1-{limits.FIELD_NAME_BYTES} bytes; got {shown!r}",
-        field="fields",
+        field=field,
     )
 
 
@@ -125,6 +126,20 @@ def to_integer(name: str, value: object, high: int) -> int:
             limit=high,
             actual=int(value),
         )
+    return int(value)
+
+
+def to_offset(name: str, value: object, high: int) -> int:
+    """An integer from 0 that fits its field; ``high``, which errors tell, is the server's to check.
+
+    0 on the wire is 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InvalidArgument(
+            f"{name} must be an integer from 0 to {high}; got {type(value).__name__}", field=name
+        )
+    if not 0 <= value <= UINT32_MAX:
+        raise InvalidArgument(f"{name} must be from 0 to {high}; got {value}", field=name)
     return int(value)
 
 
@@ -165,6 +180,26 @@ def to_effort(effort: object) -> tuple[float | None, bool]:
     if isinstance(effort, str) and effort == "bound":
         return None, True
     return to_number("effort", effort), False
+
+
+def to_order(order_by: object) -> pb.OrderBy | None:
+    """The message of "year" or {"field": "year", "descending": True}; None: by id."""
+    if order_by is None:
+        return None
+    if isinstance(order_by, str):
+        return pb.OrderBy(field=to_text("order_by", order_by))
+    if not isinstance(order_by, Mapping) or "field" not in order_by or set(order_by) - ORDER_KEYS:
+        got = f"the keys {sorted(map(str, order_by))}" if isinstance(order_by, Mapping) else None
+        raise InvalidArgument(
+            "order_by must be the name of a field, or a dict of field and descending; "
+            f"got {got or type(order_by).__name__}",
+            field="order_by",
+            hint='Such as "year", or {"field": "year", "descending": True}',
+        )
+    return pb.OrderBy(
+        field=to_text("order_by", order_by["field"]),
+        descending=to_flag("order_by.descending", order_by.get("descending", False)),
+    )
 
 
 def to_number(name: str, value: object) -> float:

@@ -7,36 +7,29 @@ from typing import Any, Literal
 
 from numpy.typing import ArrayLike
 
-from . import columns, limits, requests, responses, search_requests, sources
-from .async_calls import AsyncCaller
+from . import limits, requests, responses, sources, write_requests
+from .async_search_methods import AsyncSearchMethods, Filter
+from .async_tenant_methods import AsyncTenantMethods
 from .columns import Payload
 from .progress import ProgressLike, open_progress
 from .requests import IdsLike
 from .results import (
     CollectionInfo,
-    Explanation,
-    Matches,
     Records,
     SealResult,
     UploadReport,
     WriteResult,
 )
 from .settings import Default, Timeout, check_timeout
+from .sharing import TenantsLike, check_tenants, parse_sharing
 from .uploads import Upload
 
-Filter = object
-"""An expression of ``F``, the dict form, anything with ``to_dict()``, or None."""
 
-
-class AsyncCollection:
+class AsyncCollection(AsyncSearchMethods, AsyncTenantMethods):
     """A handle of one collection; cheap, and as long-lived as its client.
 
     ``timeout`` of every method: seconds, retries included; left out, the client's.
     """
-
-    def __init__(self, caller: AsyncCaller, name: str) -> None:
-        self._caller = caller
-        self.name = name
 
     async def describe(self, *, timeout: Timeout = Default.CLIENT) -> CollectionInfo:
         """Dimension, metric, fields, number of records."""
@@ -57,6 +50,24 @@ class AsyncCollection:
         Searches go on. Segments whose pages are not laid out for it are rewritten meanwhile.
         """
         request = requests.set_memory_budget(self.name, memory_budget)
+        return responses.collection_info(await self._caller.call(request, timeout))
+
+    async def add_field(
+        self, name: str, type: str, *, wait: bool = False, timeout: Timeout = Default.CLIENT
+    ) -> CollectionInfo:
+        """Declare a payload field that filters may use from now on.
+
+        Types as in ``create_collection``. ``PreconditionFailed`` (reason UNFIT_RECORD), with
+        nothing changed, where a record has a value that does not fit. Segments get columns of it
+        in the background; until then filters on it are as exact, and slower. ``wait``: return
+        when they have them.
+        """
+        request = requests.add_field(self.name, name, type, wait=wait)
+        return responses.collection_info(await self._caller.call(request, timeout))
+
+    async def drop_field(self, name: str, *, timeout: Timeout = Default.CLIENT) -> CollectionInfo:
+        """Take the declaration of a field back: payloads keep its values, filters refuse it."""
+        request = requests.drop_field(self.name, name)
         return responses.collection_info(await self._caller.call(request, timeout))
 
     async def seal(self, *, wait: bool = True, timeout: Timeout = Default.CLIENT) -> SealResult:
@@ -83,6 +94,8 @@ class AsyncCollection:
         payloads: Sequence[Payload] | None = None,
         *,
         rows: Sequence[Mapping[str, Any]] | None = None,
+        tenants: TenantsLike | None = None,
+        tenant: str | None = None,
         condition: Mapping[str, Any] | None = None,
         idempotency_key: bytes | None = None,
         wait: bool = True,
@@ -91,18 +104,25 @@ class AsyncCollection:
         """Write one batch, all of it or nothing; existing records are replaced, payload and all.
 
         Columns (``ids``, ``vectors`` [n, dim], ``payloads``) or ``rows`` of {"id": ..,
-        "vector": .., "payload": ..}. ``condition``: one of {"if_absent": True},
+        "vector": .., "payload": ..}.
+        ``tenants``: who is to see the records from now on, one name, several, or a list for each
+        record; the first owns it; []: nobody. None: those who do now; a new record is seen by
+        nobody, but by calls without ``tenant``. ``tenant``: write as this one: new records are its
+        own, and records that are not its own are refused (``PermissionDenied``). A name that is new
+        makes a tenant. ``condition``: one of {"if_absent": True},
         {"if_present": True}, {"if_sequence": n}, {"filter": ..}, which must hold for every record.
         The same ``idempotency_key`` (1-64 bytes) again gives the first answer, for a day.
         ``wait``: return when the batch is durable and the next search sees it.
         Never split: for more than fits one message see ``upload``.
         """
-        request = requests.upsert(
+        request = write_requests.upsert(
             self.name,
             ids,
             vectors,
             payloads,
             rows=rows,
+            tenants=tenants,
+            tenant=tenant,
             condition=condition,
             idempotency_key=idempotency_key,
             wait=wait,
@@ -115,6 +135,8 @@ class AsyncCollection:
         ids: IdsLike | None = None,
         payloads: Sequence[Payload] | None = None,
         *,
+        tenants: str | Sequence[str] | None = None,
+        tenant: str | None = None,
         progress: ProgressLike = True,
         on_error: Literal["raise", "collect"] = "raise",
         resume: str | None = None,
@@ -126,6 +148,7 @@ class AsyncCollection:
         ``vectors``: an array, or an iterable of arrays [n_i, dim] or of batches (with ``ids``,
         ``vectors``, ``payloads``). ``ids``: row numbers if left out; let them be distinct, for a
         chunk that is sent again may come after later ones.
+        ``tenants``, ``tenant``: as in ``upsert``, for all records alike.
         ``progress``: True: a bar, on a terminal; or called with (records, bytes) done.
         ``on_error``: "raise" ``UploadFailed`` (with ``report``) if a record was refused, when all
         others are stored; "collect" returns the report.
@@ -134,8 +157,10 @@ class AsyncCollection:
         ``timeout``: seconds to wait for the acknowledgement of a chunk, through broken connections
         too; then ``UploadFailed`` is raised in any case.
         """
+        names = None if tenants is None else check_tenants(tenants)
+        sharing = parse_sharing(names, tenant, 0)
         source = sources.Source(vectors, ids, payloads, total)
-        job = Upload(self.name, source, on_error=on_error, resume=resume)
+        job = Upload(self.name, source, on_error=on_error, resume=resume, sharing=sharing)
         with open_progress(progress, job.total) as shown:
             await self._caller.upload(job, check_timeout(timeout), shown)
         return job.finish()
@@ -144,12 +169,18 @@ class AsyncCollection:
         self,
         ids: IdsLike,
         *,
+        tenant: str | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
         timeout: Timeout = Default.CLIENT,
     ) -> Records:
-        """Records by id, in the order asked; ``missing`` tells which are not stored."""
-        request = requests.get(self.name, ids, with_payload=with_payload, with_vector=with_vector)
+        """Records by id, in the order asked; ``missing`` tells which are not stored.
+
+        ``tenant``: those that it does not see are missing; None: all are seen.
+        """
+        request = requests.get(
+            self.name, ids, tenant=tenant, with_payload=with_payload, with_vector=with_vector
+        )
         answer = await self._caller.call(request, timeout)
         return responses.got(answer, with_payload=with_payload, with_vector=with_vector)
 
@@ -157,14 +188,26 @@ class AsyncCollection:
         self,
         ids: IdsLike | None = None,
         *,
+        tenant: str | None = None,
         filter: Filter = None,
+        dry_run: bool = False,
         idempotency_key: bytes | None = None,
         wait: bool = True,
         timeout: Timeout = Default.CLIENT,
     ) -> WriteResult:
-        """Delete by ids or by a filter; ids that are not stored are passed over."""
-        request = requests.delete(
-            self.name, ids, filter, idempotency_key=idempotency_key, wait=wait
+        """Delete by ids or by a filter; ids that are not stored are passed over.
+
+        ``tenant``: only records that it owns; None: all. ``dry_run``: delete nothing, and tell how
+        many it would be (``count``) and as of which commit (``sequence``).
+        """
+        request = write_requests.delete(
+            self.name,
+            ids,
+            filter,
+            tenant=tenant,
+            dry_run=dry_run,
+            idempotency_key=idempotency_key,
+            wait=wait,
         )
         return responses.write_result(await self._caller.call(request, timeout))
 
@@ -173,6 +216,7 @@ class AsyncCollection:
         ids: IdsLike,
         payload: Mapping[str, Any] | bytes,
         *,
+        tenant: str | None = None,
         replace: bool = False,
         idempotency_key: bytes | None = None,
         wait: bool = True,
@@ -180,17 +224,30 @@ class AsyncCollection:
     ) -> WriteResult:
         """Merge ``payload`` into those of the records, key by key, or replace them.
 
-        ``NotFound`` if one of them is not stored; then nothing is changed.
+        ``NotFound`` if one of them is not stored; then nothing is changed. ``tenant``: nor for one
+        that it does not see, and ``PermissionDenied`` for one that it does not own.
         """
-        request = requests.set_payload(
-            self.name, ids, payload, replace=replace, idempotency_key=idempotency_key, wait=wait
+        request = write_requests.set_payload(
+            self.name,
+            ids,
+            payload,
+            tenant=tenant,
+            replace=replace,
+            idempotency_key=idempotency_key,
+            wait=wait,
         )
         return responses.write_result(await self._caller.call(request, timeout))
 
-    async def count(self, filter: Filter = None, *, timeout: Timeout = Default.CLIENT) -> int:
-        """How many records there are, or match a filter; exact."""
-        answer = await self._caller.call(requests.count(self.name, filter), timeout)
-        return int(answer.count)
+    async def count(
+        self,
+        filter: Filter = None,
+        *,
+        tenant: str | None = None,
+        timeout: Timeout = Default.CLIENT,
+    ) -> int:
+        """How many records there are, or match a filter, or a tenant sees; exact."""
+        request = requests.count(self.name, filter, tenant=tenant)
+        return int((await self._caller.call(request, timeout)).count)
 
     async def scroll(
         self,
@@ -198,119 +255,28 @@ class AsyncCollection:
         after: int | str | None = None,
         limit: int = 100,
         *,
+        tenant: str | None = None,
+        order_by: str | Mapping[str, Any] | None = None,
         with_payload: bool = True,
         with_vector: bool = False,
         timeout: Timeout = Default.CLIENT,
     ) -> Records:
-        """A page of records in the order of their ids; pass its ``next`` as ``after``."""
+        """A page of records in the order of their ids; pass its ``next`` as ``after``.
+
+        ``tenant``: only those that it sees; None: all.
+        ``order_by``: a declared field, or {"field": .., "descending": True}: by its values, equal
+        ones by id; of a list the value counts that comes first; records that lack the field come
+        last. ``next`` is then a text that is good for the same order alone.
+        """
         request = requests.scroll(
-            self.name, filter, after, limit, with_payload=with_payload, with_vector=with_vector
+            self.name,
+            filter,
+            after,
+            limit,
+            tenant=tenant,
+            order_by=order_by,
+            with_payload=with_payload,
+            with_vector=with_vector,
         )
         answer = await self._caller.call(request, timeout)
         return responses.scrolled(answer, with_payload=with_payload, with_vector=with_vector)
-
-    async def search(
-        self,
-        vector: ArrayLike,
-        k: int = 10,
-        *,
-        filter: Filter = None,
-        mode: str = "auto",
-        effort: float | Literal["bound"] | None = None,
-        estimator: str = "rabitq",
-        min_score: float | None = None,
-        with_payload: bool = True,
-        with_vector: bool = False,
-        with_relevance: bool = False,
-        with_surprise: bool = False,
-        timeout: Timeout = Default.CLIENT,
-    ) -> Matches:
-        """The ``k`` best matches of one vector [dim], best first.
-
-        Exactly min(k, matching records) of them, fewer only by ``min_score``.
-        ``mode``: "exact" scores every vector; "scan" reads every code, then scores the vectors of
-        the most promising; "graph" walks from neighbour to neighbour and reads few of either;
-        "auto" chooses by the number of records.
-        ``effort``: how many vectors a scan scores or how wide a walk is, as a factor (default 1, at
-        most 64); or "bound": a scan scores as many as the codes' error bound asks for.
-        ``estimator``: what codes are compared by: "rabitq", or "hamming" (the signs alone).
-        ``with_relevance`` (cosine only), ``with_surprise``: see ``Matches``.
-        """
-        request = search_requests.search(
-            self.name,
-            columns.to_query(vector),
-            k,
-            filter=filter,
-            mode=mode,
-            effort=effort,
-            estimator=estimator,
-            min_score=min_score,
-            with_payload=with_payload,
-            with_vector=with_vector,
-            with_relevance=with_relevance,
-            with_surprise=with_surprise,
-        )
-        answer = await self._caller.call(request, timeout)
-        return responses.matches(answer, with_payload=with_payload, with_vector=with_vector)[0]
-
-    async def search_batch(
-        self,
-        vectors: ArrayLike,
-        k: int = 10,
-        *,
-        filter: Filter = None,
-        mode: str = "auto",
-        effort: float | Literal["bound"] | None = None,
-        estimator: str = "rabitq",
-        min_score: float | None = None,
-        with_payload: bool = True,
-        with_vector: bool = False,
-        with_relevance: bool = False,
-        with_surprise: bool = False,
-        timeout: Timeout = Default.CLIENT,
-    ) -> list[Matches]:
-        """``search`` for each of the vectors [n, dim], in one call."""
-        request = search_requests.search(
-            self.name,
-            columns.to_matrix(vectors),
-            k,
-            filter=filter,
-            mode=mode,
-            effort=effort,
-            estimator=estimator,
-            min_score=min_score,
-            with_payload=with_payload,
-            with_vector=with_vector,
-            with_relevance=with_relevance,
-            with_surprise=with_surprise,
-        )
-        answer = await self._caller.call(request, timeout)
-        return responses.matches(answer, with_payload=with_payload, with_vector=with_vector)
-
-    async def explain(
-        self,
-        vector: ArrayLike,
-        k: int = 10,
-        *,
-        filter: Filter = None,
-        mode: str = "auto",
-        effort: float | Literal["bound"] | None = None,
-        estimator: str = "rabitq",
-        min_score: float | None = None,
-        timeout: Timeout = Default.CLIENT,
-    ) -> Explanation:
-        """Search, and tell how: the path that was taken, what was counted, read and scored."""
-        request = search_requests.explain(
-            self.name,
-            columns.to_query(vector),
-            k,
-            filter=filter,
-            mode=mode,
-            effort=effort,
-            estimator=estimator,
-            min_score=min_score,
-        )
-        return responses.explanation(await self._caller.call(request, timeout))
-
-    def __repr__(self) -> str:
-        return f"AsyncCollection({self.name!r} of {self._caller.settings.address!r})"

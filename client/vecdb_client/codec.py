@@ -79,11 +79,14 @@ FIELD_TYPE: Final = Names(
         "int": pb.INT,
         "float": pb.FLOAT,
         "datetime": pb.DATETIME,
+        "uuid": pb.UUID,
+        "geo": pb.GEO,
+        "text": pb.TEXT,
     },
 )
 MODE: Final = Names(
     "mode",
-    {"auto": pb.AUTO, "exact": pb.EXACT, "scan": pb.SCAN, "graph": pb.GRAPH},
+    {"auto": pb.AUTO, "exact": pb.EXACT, "scan": pb.SCAN, "tree": pb.TREE, "graph": pb.GRAPH},
     default="auto",
 )
 ESTIMATOR: Final = Names(
@@ -105,8 +108,38 @@ OPERATOR: Final = Names(
         "exists": pb.EXISTS,
         "null": pb.NULL,
         "all": pb.ALL,
+        "within": pb.WITHIN,
+        "box": pb.BOX,
+        "match": pb.MATCH,
+        "match_any": pb.MATCH_ANY,
+        "phrase": pb.PHRASE,
     },
 )
+PARTS: Final = {"within": ("lat", "lon", "radius_m"), "box": ("top", "left", "bottom", "right")}
+"""Operators with a dict of numbers, sent in this order."""
+
+
+def value_to_wire(value: str | int | float | bool) -> pb.Value:
+    """A value of a declared field, as it was stored."""
+    match value:
+        case bool():
+            return pb.Value(flag=value)
+        case int():
+            return pb.Value(integer=value)
+        case float():
+            return pb.Value(number=value)
+        case str():
+            return pb.Value(text=value)
+
+
+def value_from_wire(message: pb.Value, field: str = "values") -> str | int | float | bool:
+    kind = message.WhichOneof("kind")
+    if kind is None:
+        raise InvalidArgument(
+            f"{field}: the value holds none of text, integer, number, flag", field=field
+        )
+    value: str | int | float | bool = getattr(message, kind)
+    return value
 
 
 def ids_to_wire(ids: NDArray[Any] | Sequence[int] | Sequence[str]) -> pb.Ids:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from . import limits
-from .codec import OPERATOR
+from .codec import OPERATOR, PARTS
 from .errors import InvalidArgument, LimitExceeded
 from .wire import vecdb_pb2 as pb
 
@@ -147,6 +148,8 @@ def _comparison(field: str, operator: str, operand: object, path: str) -> pb.Com
                 f"{path}: expected true or false; got {_describe(operand)}", field=path
             )
         values = [pb.Value(flag=operand)]
+    elif operator in PARTS:
+        values = _numbers(operand, PARTS[operator], path)
     elif operator in LISTS:
         given = _check_list(operand, path, "values")
         if operator == "between" and len(given) != 2:
@@ -171,6 +174,19 @@ def _comparison(field: str, operator: str, operand: object, path: str) -> pb.Com
         raise InvalidArgument(f"{path}: names are valid Unicode text", field=path) from None
 
 
+def _numbers(operand: object, names: tuple[str, ...], path: str) -> list[pb.Value]:
+    if not isinstance(operand, dict):
+        raise InvalidArgument(
+            f"{path}: expected a dict of {', '.join(names)}; got {_describe(operand)}", field=path
+        )
+    if set(operand) != set(names):
+        raise InvalidArgument(
+            f"{path}: expected a dict of exactly {', '.join(names)}; got {len(operand)} keys",
+            field=path,
+        )
+    return [_value(operand[name], f"{path}.{name}") for name in names]
+
+
 def _value(value: object, path: str) -> pb.Value:
     try:
         match value:
@@ -182,6 +198,8 @@ def _value(value: object, path: str) -> pb.Value:
                 return pb.Value(number=float(value))
             case str():
                 return pb.Value(text=str.__str__(value))
+            case UUID():
+                return pb.Value(text=str(value))
             case datetime():
                 return pb.Value(text=_iso(value, path))
     except UnicodeError:
@@ -200,7 +218,7 @@ def _value(value: object, path: str) -> pb.Value:
     elif type(value).__module__ == "numpy":
         hint = "Turn numpy values into Python's with .item() or .tolist()"
     raise InvalidArgument(
-        f"{path}: a filter compares with a str, int, float, bool or datetime; "
+        f"{path}: a filter compares with a str, int, float, bool, datetime or UUID; "
         f"got {_describe(value)}",
         field=path,
         hint=hint,

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from google.protobuf.message import Message
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from . import arguments, codec, columns, limits
-from .columns import Payload
 from .errors import InvalidArgument
 from .filter_messages import filter_to_wire
+from .sharing import check_caller
 from .version import VERSION
 from .wire import vecdb_pb2 as pb
 
 IdsLike = Sequence[int] | Sequence[str] | NDArray[Any]
-UPLOAD_HINT: Final = "upsert is one atomic batch and is never split: use upload, or less at a time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,139 +173,51 @@ def set_memory_budget(name: str, memory_budget: int | None) -> Request:
     return make_request("Collections", "SetMemoryBudget", message, pb.CollectionInfo, write=True)
 
 
+def add_field(name: str, field: str, kind: str, *, wait: bool) -> Request:
+    message = pb.AddFieldRequest(
+        name=arguments.to_text("name", name),
+        field=arguments.to_field_name(field, "name"),
+        type=codec.FIELD_TYPE.to_wire(kind, "type"),
+        wait=arguments.to_flag("wait", wait),
+    )
+    return make_request("Collections", "AddField", message, pb.CollectionInfo, write=True)
+
+
+def drop_field(name: str, field: str) -> Request:
+    message = pb.DropFieldRequest(
+        name=arguments.to_text("name", name), field=arguments.to_field_name(field, "name")
+    )
+    return make_request(
+        "Collections", "DropField", message, pb.CollectionInfo, write=True, repeatable=False
+    )
+
+
 def collection_stats(name: str) -> Request:
     message = pb.CollectionStatsRequest(name=arguments.to_text("name", name))
     return make_request("Collections", "Stats", message, pb.StatsResponse)
 
 
-# ------------------------------------------------------------------------------------ writes
-
-
-def upsert(
-    collection: str,
-    ids: IdsLike | None,
-    vectors: ArrayLike | None,
-    payloads: Sequence[Payload] | None,
-    *,
-    rows: Sequence[Mapping[str, Any]] | None,
-    condition: Mapping[str, Any] | None,
-    idempotency_key: bytes | None,
-    wait: bool,
-) -> Request:
-    if rows is not None:
-        if ids is not None or vectors is not None or payloads is not None:
-            raise InvalidArgument(
-                "rows and columns are both given: pass rows= alone, or ids and vectors",
-                field="rows",
-            )
-        ids, vectors, payloads = columns.columns_of_rows(rows)
-    if ids is None or vectors is None:
-        absent = "ids" if ids is None else "vectors"
-        raise InvalidArgument(f"{absent} is missing: pass ids and vectors, or rows", field=absent)
-    checked = columns.check_ids(ids, limits.BATCH_RECORDS)
-    matrix = columns.to_matrix(vectors)
-    if len(matrix) != len(checked):
-        raise InvalidArgument(
-            f"expected {len(checked)} vectors, one an id; got {len(matrix)}", field="vectors"
-        )
-    texts = columns.encode_payloads(payloads, len(checked))
-    size = matrix.nbytes + sum(map(len, texts))
-    arguments.check_size(size, "the batch", UPLOAD_HINT, "vectors")
-    key = arguments.to_key(idempotency_key)
-    message = upsert_message(collection, checked, matrix, texts, key)
-    message.no_wait = not arguments.to_flag("wait", wait)
-    if condition is not None:
-        message.condition.CopyFrom(arguments.to_condition(condition))
-    return make_request(
-        "Records",
-        "Upsert",
-        message,
-        pb.WriteResponse,
-        write=True,
-        hint=UPLOAD_HINT,
-        field="vectors",
-    )
-
-
-def upsert_message(
-    collection: str,
-    ids: codec.Ids,
-    vectors: NDArray[Any],
-    payloads: Sequence[bytes],
-    idempotency_key: bytes,
-) -> pb.UpsertRequest:
-    """The message of columns that are checked already; ``payloads``: a text a record, or none."""
-    return pb.UpsertRequest(
-        collection=arguments.to_text("name", collection),
-        ids=codec.ids_to_wire(ids),
-        vectors=codec.vectors_to_wire(vectors),
-        payloads=payloads,
-        idempotency_key=idempotency_key,
-    )
-
-
-def set_payload(
-    collection: str,
-    ids: IdsLike,
-    payload: Mapping[str, Any] | bytes,
-    *,
-    replace: bool,
-    idempotency_key: bytes | None,
-    wait: bool,
-) -> Request:
-    if payload is None:
-        raise InvalidArgument("payload must be a JSON object (a dict); got None", field="payload")
-    message = pb.SetPayloadRequest(
-        collection=arguments.to_text("name", collection),
-        ids=codec.ids_to_wire(columns.check_ids(ids, limits.BATCH_RECORDS)),
-        payload=columns.encode_payload(payload),
-        replace=arguments.to_flag("replace", replace),
-        idempotency_key=arguments.to_key(idempotency_key),
-        no_wait=not arguments.to_flag("wait", wait),
-    )
-    return make_request("Records", "SetPayload", message, pb.WriteResponse, write=True)
-
-
-def delete(
-    collection: str,
-    ids: IdsLike | None,
-    filter: object,
-    *,
-    idempotency_key: bytes | None,
-    wait: bool,
-) -> Request:
-    if (ids is None) == (filter is None):
-        raise InvalidArgument(
-            "delete takes either ids or a filter; got " + ("neither" if ids is None else "both"),
-            field="ids",
-        )
-    message = pb.DeleteRequest(
-        collection=arguments.to_text("name", collection),
-        filter=filter_to_wire(filter),
-        idempotency_key=arguments.to_key(idempotency_key),
-        no_wait=not arguments.to_flag("wait", wait),
-    )
-    if ids is not None:
-        message.ids.CopyFrom(codec.ids_to_wire(columns.check_ids(ids, limits.BATCH_RECORDS)))
-    return make_request("Records", "Delete", message, pb.WriteResponse, write=True)
-
-
 # ------------------------------------------------------------------------------------- reads
 
 
-def get(collection: str, ids: IdsLike, *, with_payload: bool, with_vector: bool) -> Request:
+def get(
+    collection: str, ids: IdsLike, *, tenant: str | None, with_payload: bool, with_vector: bool
+) -> Request:
     message = pb.GetRequest(
         collection=arguments.to_text("name", collection),
         ids=codec.ids_to_wire(columns.check_ids(ids, limits.GET_RECORDS)),
+        tenant=check_caller(tenant),
         without_payload=not arguments.to_flag("with_payload", with_payload),
         with_vector=arguments.to_flag("with_vector", with_vector),
     )
     return make_request("Records", "Get", message, pb.GetResponse)
 
 
-def count(collection: str, filter: object) -> Request:
+def count(collection: str, filter: object, *, tenant: str | None) -> Request:
     message = pb.CountRequest(
-        collection=arguments.to_text("name", collection), filter=filter_to_wire(filter)
+        collection=arguments.to_text("name", collection),
+        tenant=check_caller(tenant),
+        filter=filter_to_wire(filter),
     )
     return make_request("Records", "Count", message, pb.CountResponse)
 
@@ -317,6 +228,8 @@ def scroll(
     after: int | str | None,
     limit: int,
     *,
+    tenant: str | None,
+    order_by: str | Mapping[str, Any] | None,
     with_payload: bool,
     with_vector: bool,
 ) -> Request:
@@ -324,9 +237,17 @@ def scroll(
         collection=arguments.to_text("name", collection),
         filter=filter_to_wire(filter),
         limit=arguments.to_integer("limit", limit, limits.GET_RECORDS),
+        tenant=check_caller(tenant),
         without_payload=not arguments.to_flag("with_payload", with_payload),
         with_vector=arguments.to_flag("with_vector", with_vector),
+        order_by=arguments.to_order(order_by),
     )
+    if order_by is not None and after is not None and not isinstance(after, str):
+        raise InvalidArgument(
+            "after must be the `next` of a page in the same order; it is not",
+            field="after",
+            hint="Begin without after",
+        )
     if after is not None:
         try:
             message.after.CopyFrom(codec.ids_to_wire(columns.check_ids([after], 1)))

@@ -12,10 +12,24 @@ from numpy.typing import NDArray
 
 from . import codec
 from .codec import Ids
-from .results import CollectionInfo, Explanation, Matches, Records, SealResult, WriteResult
+from .results import (
+    CollectionInfo,
+    Explanation,
+    Facets,
+    Groups,
+    Matches,
+    Records,
+    SealResult,
+    WriteResult,
+)
 from .wire import vecdb_pb2 as pb
 
-_FIGURES: Final = {one.name for one in fields(Explanation)} - {"matches", "mode", "io_engine"}
+_FIGURES: Final = {one.name for one in fields(Explanation)} - {
+    "matches",
+    "mode",
+    "io_engine",
+    "costs",
+}
 """Of an explanation: what has the same name and value on the wire."""
 
 
@@ -74,6 +88,7 @@ def explanation(message: pb.Explanation) -> Explanation:
         matches=found,
         mode=codec.MODE.from_wire(message.mode),
         io_engine=message.io_engine or None,
+        costs=dict(sorted(message.costs.items())),  # a map has no order on the wire
         **{name: getattr(message, name) for name in _FIGURES},
     )
 
@@ -115,6 +130,25 @@ def _doubles(columns: pb.Matches, field: str) -> NDArray[np.float64] | None:
     if not columns.HasField(field):
         return None
     return codec.doubles_from_bytes(getattr(columns, field), field)
+
+
+def groups(
+    message: pb.SearchGroupsResponse, field: str, *, with_payload: bool, with_vector: bool
+) -> Groups:
+    return Groups(
+        field=field,
+        values=[codec.value_from_wire(value) for value in message.values],
+        matches=_matches(message.matches, with_payload=with_payload, with_vector=with_vector),
+    )
+
+
+def facets(message: pb.FacetsResponse, field: str) -> Facets:
+    return Facets(
+        field=field,
+        values=[codec.value_from_wire(value) for value in message.values],
+        counts=np.array(message.counts, codec.INT64),
+        others=message.others,
+    )
 
 
 def got(message: pb.GetResponse, *, with_payload: bool, with_vector: bool) -> Records:

@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from . import limits, requests, status
+from . import limits, status, write_requests
 from .arguments import KEY_BYTES
 from .chunks import Columns, pack
 from .errors import (
@@ -36,6 +36,7 @@ from .positions import position_of
 from .requests import Request
 from .results import UploadFailure, UploadReport
 from .retry import may_repeat
+from .sharing import SILENT, Sharing
 from .sources import Source
 from .wire import vecdb_pb2 as pb
 
@@ -58,7 +59,10 @@ class Chunk:
 
 
 class Upload:
-    """One upload. ``total``: its records, if known; ``settled``: stored or failed so far."""
+    """One upload. ``total``: its records, if known; ``settled``: stored or failed so far.
+
+    ``sharing``: who is to see the records, one list for all.
+    """
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class Upload:
         *,
         on_error: str = "raise",
         resume: str | None = None,
+        sharing: Sharing = SILENT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if on_error not in ("raise", "collect"):
@@ -76,6 +81,7 @@ class Upload:
         self.bytes = 0
         self._collection = collection
         self._on_error = on_error
+        self._sharing = sharing
         self._id = _upload_id(resume)
         self._clock = clock
         self._began = clock()
@@ -233,8 +239,8 @@ class Upload:
     def _make_chunk(self, number: int, columns: Columns) -> Chunk:
         payloads = columns.payloads if any(columns.payloads) else []
         key = self._id + number.to_bytes(8, "big")
-        batch = requests.upsert_message(
-            self._collection, columns.ids, columns.vectors, payloads, key
+        batch = write_requests.upsert_message(
+            self._collection, columns.ids, columns.vectors, payloads, key, self._sharing
         )
         data = pb.UploadRequest(batch=batch, chunk=number).SerializeToString()
         return Chunk(number=number, columns=columns, data=data)

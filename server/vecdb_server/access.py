@@ -13,12 +13,12 @@ from google.protobuf.message import Message
 
 from vecdb.errors import PermissionDenied
 from vecdb.results import CollectionInfo, Explanation
+from vecdb_client.wire import vecdb_pb2 as pb
 
 from .caller import Caller
 
 DENIED: Final = "denied"
 FILLED: Final = "filled"
-OWNED: Final = "owned"
 HARMLESS: Final = "harmless"
 
 
@@ -32,9 +32,8 @@ class Rule:
     - ``whole``: it tells or changes what lies across collections and tenants, so the key must be
       for all of both
     - ``tenant``: what becomes of a key that belongs to a tenant. ``DENIED``; ``FILLED``: the
-      request's field ``tenant`` is filled in; ``OWNED``: the key's tenant leads the request's
-      ``tenants``, and the service sees to what it may replace; ``HARMLESS``: it tells nothing of
-      any tenant
+      request's field ``tenant`` is filled in, so that the engine sees and changes what is that
+      tenant's, and nothing else; ``HARMLESS``: it tells nothing of any tenant
     """
 
     right: str
@@ -57,19 +56,31 @@ RULES: Final[Mapping[str, Rule]] = {
         "Collections/Seal": Rule(right="admin", names=("name",)),
         "Collections/Compact": Rule(right="admin", names=("name",)),
         "Collections/SetMemoryBudget": Rule(right="admin", names=("name",)),
+        "Collections/AddField": Rule(right="admin", names=("name",)),
+        "Collections/DropField": Rule(right="admin", names=("name",)),
         "Collections/Stats": Rule(right="read", names=("name",)),
         "Keys/Create": Rule(right="admin", whole=True),
         "Keys/List": Rule(right="admin", whole=True),
         "Keys/Revoke": Rule(right="admin", whole=True),
         "Keys/Rotate": Rule(right="admin", whole=True),
-        "Records/Upsert": Rule(right="write", names=("collection",), tenant=OWNED),
-        "Records/Upload": Rule(right="write", names=("collection",), part="batch", tenant=OWNED),
+        "Tenants/Grant": Rule(right="write", names=("collection",)),
+        "Tenants/Revoke": Rule(right="write", names=("collection",)),
+        "Tenants/List": Rule(right="read", names=("collection",)),
+        "Tenants/Describe": Rule(right="read", names=("collection",)),
+        "Tenants/WhoSees": Rule(right="read", names=("collection",)),
+        "Tenants/Copy": Rule(right="admin", names=("collection",)),
+        "Tenants/Delete": Rule(right="admin", names=("collection",)),
+        "Tenants/SetQuota": Rule(right="admin", names=("collection",)),
+        "Records/Upsert": Rule(right="write", names=("collection",), tenant=FILLED),
+        "Records/Upload": Rule(right="write", names=("collection",), part="batch", tenant=FILLED),
         "Records/SetPayload": Rule(right="write", names=("collection",), tenant=FILLED),
         "Records/Delete": Rule(right="write", names=("collection",), tenant=FILLED),
         "Records/Search": Rule(right="read", names=("collection",), tenant=FILLED),
+        "Records/SearchGroups": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Explain": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Get": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Count": Rule(right="read", names=("collection",), tenant=FILLED),
+        "Records/Facets": Rule(right="read", names=("collection",), tenant=FILLED),
         "Records/Scroll": Rule(right="read", names=("collection",), tenant=FILLED),
     }.items()
 }
@@ -112,27 +123,32 @@ class Access:
         The request of a key that belongs to a tenant leaves as one of that tenant.
         """
         rule = self._rules[method]
-        message = getattr(request, rule.part) if rule.part else request
+        caller.check_names(self.names(method, request))
+        if rule.tenant == FILLED:
+            _fill_tenant(caller, method, _part(rule, request))
+
+    def names(self, method: str, request: Any) -> list[str]:
+        """The collections and aliases that the request names."""
+        rule = self._rules[method]
+        message = _part(rule, request)
         # An empty name is no collection's: the service refuses it, or it stands for none.
-        caller.check_names(name for at in rule.names if (name := getattr(message, at)))
-        if rule.tenant in (FILLED, OWNED):
-            _fill_tenant(caller, method, rule, message)
+        return [name for at in rule.names if (name := getattr(message, at))]
 
 
-def _fill_tenant(caller: Caller, method: str, rule: Rule, message: Message) -> None:
-    field = "tenant" if rule.tenant == FILLED else "tenants"
-    if field not in message.DESCRIPTOR.fields_by_name:
+def _part(rule: Rule, request: Any) -> Any:
+    """The message that has what the rule asks of a request."""
+    return getattr(request, rule.part) if rule.part else request
+
+
+def _fill_tenant(caller: Caller, method: str, message: Message) -> None:
+    if "tenant" not in message.DESCRIPTOR.fields_by_name:
         if caller.tenant is not None:
             raise no_tenants(caller, method)
         return
     found: Any = message
-    if rule.tenant == FILLED:
-        tenant = caller.tenant_for(found.tenant if message.HasField("tenant") else None)
-        if tenant is not None:
-            found.tenant = tenant
-    elif (tenant := caller.tenant_for(None)) is not None:
-        others = [name for name in found.tenants if name != tenant]
-        found.tenants[:] = [tenant, *others]
+    tenant = caller.tenant_for(found.tenant if message.HasField("tenant") else None)
+    if tenant is not None:
+        found.tenant = tenant
 
 
 def usable(caller: Caller, infos: Iterable[CollectionInfo]) -> list[CollectionInfo]:
@@ -154,11 +170,49 @@ def shown_to(caller: Caller, info: CollectionInfo) -> CollectionInfo:
     return replace(info, level="", level_reason="", sealing="")
 
 
-def explained_to(caller: Caller, explanation: Explanation) -> Explanation:
-    """An explanation; to a key of one tenant, without what tells how much others have."""
+def explained_to(caller: Caller, explanation: Explanation, *, left_open: bool) -> Explanation:
+    """An explanation; to a key of one tenant, without what tells what others have or read.
+
+    Which path is best depends on the tenant's share of all records: where the mode was
+    ``left_open`` it stays "auto", and no figure tells. Walks pass through the records of others.
+    Pages, and what of them was in memory, are shared by all.
+    """
     if caller.tenant is None:
         return explanation
-    return replace(explanation, segments=0, tail=0, level="", why="", degraded=False)
+    told = Explanation(
+        matches=explanation.matches,
+        mode=explanation.mode,
+        matching=explanation.matching,
+        segments=0,
+        tail=0,
+        level="",
+        why="",
+        degraded=False,
+        io_engine=None,
+        seconds=explanation.seconds,
+    )
+    if left_open:
+        return replace(told, mode="auto")
+    if explanation.mode not in ("exact", "scan"):
+        return told
+    return replace(
+        told,
+        codes_scanned=explanation.codes_scanned,
+        codes_refined=explanation.codes_refined,
+        vectors_scored=explanation.vectors_scored,
+    )
+
+
+def check_search(caller: Caller, request: pb.SearchRequest | pb.SearchGroupsRequest) -> None:
+    """Raise ``PermissionDenied`` if the answer would tell a tenant of others' records."""
+    if caller.tenant is not None and request.with_surprise:
+        raise PermissionDenied(
+            "with_surprise compares scores with those of pairs of all records, and the API key "
+            f"{caller.key} belongs to a tenant",
+            field="with_surprise",
+            reason="TENANT_KEY",
+            hint="Leave it out, or use a key for all tenants",
+        )
 
 
 def no_tenants(caller: Caller, method: str) -> PermissionDenied:

@@ -41,6 +41,7 @@ def check_search(
     *,
     queries: int,
     k: int,
+    tenant: str | None,
     filter: dict[str, Any] | None,
     with_vector: bool,
     scores: int,
@@ -49,7 +50,8 @@ def check_search(
     """Refuse a search whose matches cannot fit a message, payloads not counted.
 
     ``scores``: how many columns of float64 it asks for beside score and distance.
-    Counts what the filter matches only if the answer might be too large otherwise.
+    Counts what the filter matches only if the answer might be too large otherwise. Who searches as
+    a tenant hears of no more records than it sees.
     """
     match_bytes = MATCH_BYTES + SCORE_BYTES * scores
     if queries * k * (match_bytes + 4 * limits.DIM * with_vector) <= limits.MESSAGE_BYTES:
@@ -58,18 +60,21 @@ def check_search(
     row_bytes = match_bytes + _vector_bytes(info) * with_vector
     if queries * min(k, info.count) * row_bytes <= limits.MESSAGE_BYTES:
         return
-    count = info.count if filter is None else collection.count(filter, timeout=timeout)
+    count = collection.count(filter, tenant=tenant, timeout=timeout)
     size = queries * min(k, count) * row_bytes
     if size > limits.MESSAGE_BYTES:
         raise too_large(size)
 
 
-def check_vectors(collection: Collection, *, records: int, timeout: float | None) -> None:
-    """Refuse to send the vectors of so many records if they cannot fit a message."""
+def check_vectors(
+    collection: Collection, *, records: int, tenant: str | None, timeout: float | None
+) -> None:
+    """Refuse to send the vectors of so many records that are seen if they cannot fit a message."""
     if records * 4 * limits.DIM <= limits.MESSAGE_BYTES:
         return
     info = collection.describe(timeout=timeout)
-    size = min(records, info.count) * _vector_bytes(info)
+    count = info.count if tenant is None else collection.count(tenant=tenant, timeout=timeout)
+    size = min(records, count) * _vector_bytes(info)
     if size > limits.MESSAGE_BYTES:
         raise too_large(size)
 

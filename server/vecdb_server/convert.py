@@ -13,6 +13,8 @@ from vecdb.errors import InvalidArgument
 from vecdb.results import (
     CollectionInfo,
     Explanation,
+    Facets,
+    Groups,
     Ids,
     Matches,
     Records,
@@ -69,6 +71,13 @@ def optional_filter(message: Any) -> dict[str, Any] | None:
     return filter_from_wire(message.filter) if message.HasField("filter") else None
 
 
+def order_from_wire(message: pb.ScrollRequest) -> dict[str, Any] | None:
+    """``order_by`` of a ``scroll``; None: by id."""
+    if not message.HasField("order_by"):
+        return None
+    return {"field": message.order_by.field, "descending": message.order_by.descending}
+
+
 def payloads_from_wire(payloads: Sequence[bytes]) -> list[bytes | None] | None:
     """One JSON text a record, unparsed (None: it has none); None where no record has one."""
     return [text or None for text in payloads] if payloads else None
@@ -81,6 +90,13 @@ def budget_from_wire(message: pb.SetMemoryBudgetRequest) -> int | None:
 
 def search_from_wire(message: pb.SearchRequest) -> dict[str, Any]:
     """Keyword arguments of ``search``; what the message leaves out has the engine's default."""
+    diverse = {"diversity": message.diversity} if message.HasField("diversity") else {}
+    paged = {"offset": message.offset} if message.offset else {}
+    return {**groups_from_wire(message), **paged, **diverse}
+
+
+def groups_from_wire(message: pb.SearchRequest | pb.SearchGroupsRequest) -> dict[str, Any]:
+    """What ``search`` and ``search_groups`` both take; the rest as there."""
     asked = ("with_relevance", "with_surprise")
     return {
         **explain_from_wire(message),
@@ -90,9 +106,12 @@ def search_from_wire(message: pb.SearchRequest) -> dict[str, Any]:
     }
 
 
-def explain_from_wire(message: pb.SearchRequest | pb.ExplainRequest) -> dict[str, Any]:
+def explain_from_wire(
+    message: pb.SearchRequest | pb.SearchGroupsRequest | pb.ExplainRequest,
+) -> dict[str, Any]:
     """Keyword arguments of ``explain``, which ``search`` has too; the rest as there."""
     options: dict[str, Any] = {
+        "tenant": tenant_from_wire(message),
         "filter": optional_filter(message),
         "mode": codec.MODE.from_wire(message.mode),
         "min_score": message.min_score if message.HasField("min_score") else None,
@@ -106,6 +125,11 @@ def explain_from_wire(message: pb.SearchRequest | pb.ExplainRequest) -> dict[str
     if message.estimator:
         options["estimator"] = codec.ESTIMATOR.from_wire(message.estimator)
     return options
+
+
+def tenant_from_wire(message: Any) -> str | None:
+    """As whom a request is made; None: as one who sees all."""
+    return message.tenant if message.HasField("tenant") else None
 
 
 def condition_from_wire(message: pb.UpsertRequest) -> dict[str, Any] | None:
@@ -123,9 +147,38 @@ def condition_from_wire(message: pb.UpsertRequest) -> dict[str, Any] | None:
     return {kind: getattr(condition, kind)}
 
 
+def sharing_from_wire(message: pb.UpsertRequest) -> list[str] | list[tuple[str, ...]] | None:
+    """``tenants`` of an ``upsert``; None where the message leaves them out.
+
+    A list for each record is a tuple, and the same one where several records have the same.
+    """
+    if not message.HasField("sharing"):
+        return None
+    lists = [tuple(names.values) for names in message.sharing.lists]
+    places = message.sharing.places
+    if not places:
+        if len(lists) != 1:
+            raise InvalidArgument(
+                f"sharing has no places, so that it must have one list; it has {len(lists)}",
+                field="sharing.lists",
+            )
+        return list(lists[0])
+    if max(places) >= len(lists):
+        at = next(at for at, place in enumerate(places) if place >= len(lists))
+        raise InvalidArgument(
+            f"sharing.places[{at}] is {places[at]}, and there are {len(lists)} lists",
+            field=f"sharing.places[{at}]",
+            limit=len(lists) - 1,
+            actual=places[at],
+        )
+    return [lists[place] for place in places]
+
+
 def columns_from_wire(message: pb.UpsertRequest) -> dict[str, Any]:
-    """Ids, vectors and payloads as keyword arguments of ``upsert``."""
+    """Ids, vectors, payloads and who is to see them as keyword arguments of ``upsert``."""
     return {
+        "tenant": tenant_from_wire(message),
+        "tenants": sharing_from_wire(message),
         "ids": ids_from_wire(message),
         "vectors": codec.vectors_from_wire(message.vectors),
         "payloads": payloads_from_wire(message.payloads),
@@ -196,6 +249,20 @@ def explanation_to_wire(explanation: Explanation) -> pb.Explanation:
         mode=codec.MODE.to_wire(explanation.mode),
         io_engine=explanation.io_engine or "",
         **{name: getattr(explanation, name) for name in _FIGURES},
+    )
+
+
+def groups_to_wire(groups: Groups) -> pb.SearchGroupsResponse:
+    return pb.SearchGroupsResponse(
+        values=map(codec.value_to_wire, groups.values), matches=matches_to_wire(groups.matches)
+    )
+
+
+def facets_to_wire(facets: Facets) -> pb.FacetsResponse:
+    return pb.FacetsResponse(
+        values=map(codec.value_to_wire, facets.values),
+        counts=facets.counts.tolist(),
+        others=facets.others,
     )
 
 

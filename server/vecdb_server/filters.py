@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from vecdb.errors import InvalidArgument
 from vecdb.schema import RESERVED_FIELDS
-from vecdb_client.codec import OPERATOR
+from vecdb_client.codec import OPERATOR, PARTS, value_from_wire
 from vecdb_client.wire import vecdb_pb2 as pb
 
 LISTS: Final = ("in", "between", "all")
@@ -82,19 +82,20 @@ def _comparison(message: pb.Comparison, path: str) -> dict[str, Any]:
         )
     operator = OPERATOR.from_wire(message.operator, path)
     path = f"{path}.{operator}"
-    values = [_value(value, f"{path}[{position}]") for position, value in enumerate(message.values)]
+    values = [
+        value_from_wire(value, f"{path}[{position}]")
+        for position, value in enumerate(message.values)
+    ]
     if operator in LISTS:
         return {message.field: {operator: values}}
+    names = PARTS.get(operator)
+    if names is not None:
+        if len(values) != len(names):
+            raise InvalidArgument(
+                f"{path}: expected the values {', '.join(names)}; got {len(values)} values",
+                field=path,
+            )
+        return {message.field: {operator: dict(zip(names, values, strict=True))}}
     if len(values) != 1:
         raise InvalidArgument(f"{path}: expected one value; got {len(values)}", field=path)
     return {message.field: {operator: values[0]}}
-
-
-def _value(message: pb.Value, path: str) -> str | int | float | bool:
-    kind = message.WhichOneof("kind")
-    if kind is None:
-        raise InvalidArgument(
-            f"{path}: the value holds none of text, integer, number, flag", field=path
-        )
-    value: str | int | float | bool = getattr(message, kind)
-    return value

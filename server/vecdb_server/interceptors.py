@@ -27,6 +27,7 @@ from .caller import Caller
 from .counters import UNKNOWN, Counters
 from .gate import Gate
 from .pools import Pool, Pools
+from .tenant_rates import TenantRates
 from .throttle import Throttle
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
         self._keys = keys
         self._access = access or Access()
         self._throttle = Throttle()
+        self._rates = TenantRates(gate)
         self._gate = gate
         self._pools = pools
         self._counters = counters
@@ -135,10 +137,16 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # gene
     def _reader(self, handler: Handler, call: Call) -> Callable[[bytes], Any]:
         """From the bytes of a request to one that the caller may make."""
         parse = _parser(handler, call.method)
+        counted: set[str] = set()  # an upload is one call, in each collection that it names
 
         def read(data: bytes) -> Any:
             request = parse(data)
             self._access.check_request(call.caller, call.method, request)
+            tenant = call.caller.tenant
+            if tenant is not None:
+                for name in set(self._access.names(call.method, request)) - counted:
+                    counted.add(name)
+                    self._throttle.admit_tenant(tenant, *self._rates.of(name, tenant))
             return request
 
         return read

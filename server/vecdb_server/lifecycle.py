@@ -21,7 +21,7 @@ from vecdb.database import Database
 from vecdb.errors import PreconditionFailed, Unavailable
 from vecdb_client.wire import vecdb_pb2_grpc as rpc
 
-from . import keys, logs, service
+from . import keys, logs, service, tenants
 from .auth import Keys
 from .config import ServerConfig, split_address
 from .counters import Counters
@@ -81,6 +81,9 @@ class Server:
         rpc.add_RecordsServicer_to_server(records, self._grpc)  # type: ignore[no-untyped-call]
         rpc.add_KeysServicer_to_server(  # type: ignore[no-untyped-call]
             keys.KeysService(self._gate), self._grpc
+        )
+        rpc.add_TenantsServicer_to_server(  # type: ignore[no-untyped-call]
+            tenants.TenantsService(self._gate), self._grpc
         )
 
     def start(self) -> str:

@@ -7,7 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from numpy.typing import NDArray
 
 from vecdb.errors import InvalidArgument
 from vecdb.results import Ids
@@ -29,6 +31,11 @@ FEATURES: Final[tuple[str, ...]] = ()
 """What this server does beyond the first version of the interface."""
 SCROLL_LIMIT: Final = 100
 """Records in a page where a request names no number."""
+FACETS_LIMIT: Final = 10
+"""The same of values in a count by value."""
+GROUPS: Final = 10
+GROUP_SIZE: Final = 1
+"""The same of groups, and of the matches of each."""
 
 
 def server_version() -> str:
@@ -113,6 +120,16 @@ class Collections(rpc.CollectionsServicer):
         budget = convert.budget_from_wire(request)
         return convert.info_to_wire(collection.set_memory_budget(budget, timeout=call.timeout))
 
+    def AddField(self, request: pb.AddFieldRequest, call: Call) -> pb.CollectionInfo:
+        collection = self._gate.database.collection(request.name)
+        kind = codec.FIELD_TYPE.from_wire(request.type, "type")
+        info = collection.add_field(request.field, kind, wait=request.wait, timeout=call.timeout)
+        return convert.info_to_wire(info)
+
+    def DropField(self, request: pb.DropFieldRequest, call: Call) -> pb.CollectionInfo:
+        collection = self._gate.database.collection(request.name)
+        return convert.info_to_wire(collection.drop_field(request.field, timeout=call.timeout))
+
     def Stats(self, request: pb.CollectionStatsRequest, call: Call) -> pb.StatsResponse:
         stats = self._gate.database.collection(request.name).stats(timeout=call.timeout)
         return pb.StatsResponse(json=json.dumps(stats).encode())
@@ -141,6 +158,7 @@ class Records(rpc.RecordsServicer):
         result = self._collection(request.collection).set_payload(
             _required_ids(request),
             request.payload,
+            tenant=convert.tenant_from_wire(request),
             replace=request.replace,
             idempotency_key=request.idempotency_key or None,
             wait=not request.no_wait,
@@ -151,7 +169,9 @@ class Records(rpc.RecordsServicer):
     def Delete(self, request: pb.DeleteRequest, call: Call) -> pb.WriteResponse:
         result = self._collection(request.collection).delete(
             convert.ids_from_wire(request),
+            tenant=convert.tenant_from_wire(request),
             filter=convert.optional_filter(request),
+            dry_run=request.dry_run,
             idempotency_key=request.idempotency_key or None,
             wait=not request.no_wait,
             timeout=call.timeout,
@@ -159,6 +179,7 @@ class Records(rpc.RecordsServicer):
         return convert.write_to_wire(result)
 
     def Search(self, request: pb.SearchRequest, call: Call) -> pb.SearchResponse:
+        access.check_search(call.caller, request)
         queries = codec.vectors_from_wire(request.queries, "queries")
         collection = self._collection(request.collection)
         options = convert.search_from_wire(request)
@@ -166,6 +187,7 @@ class Records(rpc.RecordsServicer):
             collection,
             queries=len(queries),
             k=request.k,
+            tenant=options["tenant"],
             filter=options["filter"],
             with_vector=request.with_vector,
             scores=request.with_relevance + request.with_surprise,
@@ -180,25 +202,55 @@ class Records(rpc.RecordsServicer):
         call.notes["engine_ms"] = round((time.perf_counter() - began) * 1000, 3)
         return pb.SearchResponse(matches=convert.matches_to_wire(found))
 
+    def SearchGroups(self, request: pb.SearchGroupsRequest, call: Call) -> pb.SearchGroupsResponse:
+        access.check_search(call.caller, request)
+        query = _one_query(request, "a search by groups")
+        collection = self._collection(request.collection)
+        options = convert.groups_from_wire(request)
+        groups, size = request.groups or GROUPS, request.group_size or GROUP_SIZE
+        answers.check_search(
+            collection,
+            queries=groups,
+            k=size,
+            tenant=options["tenant"],
+            filter=options["filter"],
+            with_vector=request.with_vector,
+            scores=request.with_relevance + request.with_surprise,
+            timeout=call.timeout,
+        )
+        began = time.perf_counter()
+        found = collection.search_groups(
+            query,
+            request.group_by,
+            groups,
+            size,
+            **options,
+            timeout=call.timeout,
+        )
+        call.notes["engine_ms"] = round((time.perf_counter() - began) * 1000, 3)
+        return convert.groups_to_wire(found)
+
     def Explain(self, request: pb.ExplainRequest, call: Call) -> pb.Explanation:
-        queries = codec.vectors_from_wire(request.query, "query")
-        if len(queries) != 1:
-            raise InvalidArgument(
-                f"an explanation is of one query; got {len(queries)}", field="query"
-            )
         explanation = self._collection(request.collection).explain(
-            queries[0], request.k, **convert.explain_from_wire(request), timeout=call.timeout
+            _one_query(request, "an explanation"),
+            request.k,
+            **convert.explain_from_wire(request),
+            timeout=call.timeout,
         )
         call.notes["engine_ms"] = round(explanation.seconds * 1000, 3)
-        return convert.explanation_to_wire(access.explained_to(call.caller, explanation))
+        left_open = codec.MODE.from_wire(request.mode) == "auto"
+        return convert.explanation_to_wire(
+            access.explained_to(call.caller, explanation, left_open=left_open)
+        )
 
     def Get(self, request: pb.GetRequest, call: Call) -> pb.GetResponse:
         collection = self._collection(request.collection)
-        ids = _required_ids(request)
+        ids, tenant = _required_ids(request), convert.tenant_from_wire(request)
         if request.with_vector:
-            answers.check_vectors(collection, records=len(ids), timeout=call.timeout)
+            answers.check_vectors(collection, records=len(ids), tenant=tenant, timeout=call.timeout)
         records = collection.get(
             ids,
+            tenant=tenant,
             with_payload=not request.without_payload,
             with_vector=request.with_vector,
             timeout=call.timeout,
@@ -209,19 +261,34 @@ class Records(rpc.RecordsServicer):
 
     def Count(self, request: pb.CountRequest, call: Call) -> pb.CountResponse:
         collection = self._collection(request.collection)
-        return pb.CountResponse(
-            count=collection.count(convert.optional_filter(request), timeout=call.timeout)
+        count = collection.count(
+            convert.optional_filter(request),
+            tenant=convert.tenant_from_wire(request),
+            timeout=call.timeout,
         )
+        return pb.CountResponse(count=count)
+
+    def Facets(self, request: pb.FacetsRequest, call: Call) -> pb.FacetsResponse:
+        found = self._collection(request.collection).facets(
+            request.field,
+            convert.optional_filter(request),
+            request.limit or FACETS_LIMIT,
+            tenant=convert.tenant_from_wire(request),
+            timeout=call.timeout,
+        )
+        return convert.facets_to_wire(found)
 
     def Scroll(self, request: pb.ScrollRequest, call: Call) -> pb.ScrollResponse:
         collection = self._collection(request.collection)
-        limit = request.limit or SCROLL_LIMIT
+        limit, tenant = request.limit or SCROLL_LIMIT, convert.tenant_from_wire(request)
         if request.with_vector:
-            answers.check_vectors(collection, records=limit, timeout=call.timeout)
+            answers.check_vectors(collection, records=limit, tenant=tenant, timeout=call.timeout)
         records = collection.scroll(
             convert.optional_filter(request),
             convert.id_from_wire(request, "after"),
             limit,
+            tenant=tenant,
+            order_by=convert.order_from_wire(request),
             with_payload=not request.without_payload,
             with_vector=request.with_vector,
             timeout=call.timeout,
@@ -233,6 +300,14 @@ class Records(rpc.RecordsServicer):
 
     def _collection(self, name: str) -> Collection:
         return self._gate.database.collection(name)
+
+
+def _one_query(request: pb.ExplainRequest | pb.SearchGroupsRequest, what: str) -> NDArray[Any]:
+    queries = codec.vectors_from_wire(request.query, "query")
+    if len(queries) != 1:
+        raise InvalidArgument(f"{what} is of one query; got {len(queries)}", field="query")
+    query: NDArray[Any] = queries[0]
+    return query
 
 
 def _required_ids(request: pb.GetRequest | pb.SetPayloadRequest) -> Ids:

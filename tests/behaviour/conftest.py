@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
@@ -161,3 +163,91 @@ def key() -> bytes:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
+
+
+FIELDS = {
+    "lang": "keyword",
+    "year": "int",
+    "price": "float",
+    "new": "bool",
+    "at": "datetime",
+    "tags": "keyword",
+}
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A collection whose records have values of every type, lists, nulls and gaps, and its truth.
+
+    ``records``: id -> (vector, payload) of those that are stored.
+    """
+
+    docs: Any
+    records: dict[Any, tuple[Any, dict[str, Any] | None]]
+
+    def values(self, id: Any, field: str) -> list[Any]:
+        """The values of a record's field as they are compared, ascending, none twice."""
+        found = (self.records[id][1] or {}).get(field)
+        listed = found if isinstance(found, list) else [] if found is None else [found]
+        return sorted({to_utc(one) if field == "at" else one for one in listed})
+
+    def where(self, field: str, test: Any) -> list[Any]:
+        """Ids of the records of which some value of the field passes the test, ascending."""
+        return sorted(id for id in self.records if any(map(test, self.values(id, field))))
+
+
+def to_utc(text: str) -> str:
+    when = datetime.fromisoformat(text).astimezone(UTC)
+    return when.isoformat().replace("+00:00", "Z")
+
+
+@pytest.fixture
+def typed(api, rng) -> Any:
+    """``typed(texts=False)``: two segments, a tail, deleted and overwritten records, changed
+    payloads in all of them."""
+
+    def make(*, texts: bool = False, count: int = 420, **schema: Any) -> Typed:
+        docs = api.create(f"typed{count}{texts}", fields=FIELDS, **schema)
+        dim = docs.describe().dim
+        ids = [f"r{number:03}" if texts else int(number) for number in rng.permutation(count)]
+        vectors = rng.standard_normal((count, dim)).astype(np.float32)
+        vectors[::6] = vectors[2]
+        payloads = [payload_of(rng, place) for place in range(count)]
+        edges = [0, count * 2 // 5, count * 4 // 5, count]
+        for start, stop in pairwise(edges):
+            docs.upsert(ids[start:stop], vectors[start:stop], payloads[start:stop])
+            if stop < count:
+                docs.seal()
+        records = dict(zip(ids, zip(vectors, payloads, strict=True), strict=True))
+        for place in (3, count // 2, count - 5):
+            change = {"lang": "xx", "tags": ["red", "new tag"], "year": None, "new": True}
+            docs.set_payload([ids[place]], change)
+            vector, payload = records[ids[place]]
+            records[ids[place]] = vector, {**(payload or {}), **change}
+        again = ids[10:20]
+        docs.upsert(again, -vectors[10:20], payloads[20:30])
+        records |= dict(zip(again, zip(-vectors[10:20], payloads[20:30], strict=True), strict=True))
+        gone = ids[5:count:11]
+        docs.delete(gone)
+        for id in gone:
+            del records[id]
+        return Typed(docs, records)
+
+    return make
+
+
+def payload_of(rng: np.random.Generator, place: int) -> dict[str, Any] | None:
+    if place % 13 == 0:
+        return None
+    tags = [["red"], ["blue", "red"], [], ["blue", "blue", "green"], "red", None]
+    payload: dict[str, Any] = {
+        "lang": ["de", "en", "fr", "", "é", "\U0001f600"][int(rng.zipf(1.6)) % 6],
+        "year": int(rng.integers(-3, 4)) if place % 7 else [2, -(2**60), 2**60],
+        "price": [0.5, -0.0, 0, 1e300, -2.25][place % 5],
+        "new": bool(place % 3),
+        "at": [f"2024-0{1 + place % 4}-01T02:00:00+02:00", "2024-02-01T00:00:00Z"][place % 2],
+        "tags": tags[place % 6],
+    }
+    absent = ["lang", "year", "price", "new", "at", "tags", ""][int(rng.integers(0, 7))]
+    payload.pop(absent, None)
+    return payload

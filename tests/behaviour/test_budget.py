@@ -19,7 +19,14 @@ laid out for serve the others too.
 """
 MODES = ("exact", "scan", "graph")
 READ = ("pages_read", "bytes_read", "read_calls", "io_rounds", "cache_hits")
-LOOKED_AT = ("nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined", "vectors_scored")
+LOOKED_AT = (
+    "nodes_expanded",
+    "nodes_visited",
+    "blocks_scanned",
+    "codes_scanned",
+    "codes_refined",
+    "vectors_scored",
+)
 
 
 @pytest.fixture(scope="module", params=["embedded", "remote"])
@@ -186,7 +193,7 @@ def test_bad_budget_is_refused_and_changes_nothing(place, docs, budget):
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
-        ({"mode": "tree"}, "mode"),
+        ({"mode": "forest"}, "mode"),
         ({"mode": "graph", "effort": "bound"}, "effort"),
         ({"mode": "graph", "estimator": "hamming"}, "estimator"),
         ({"mode": "graph", "effort": 0}, "effort"),

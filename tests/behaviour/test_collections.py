@@ -220,7 +220,7 @@ def test_dim_may_be_as_large_as_its_bound(api):
         ({"metric": None}, "metric"),
         ({"dtype": "float64"}, "dtype"),
         ({"fields": ["lang"]}, "fields"),
-        ({"fields": {"lang": "text"}}, "fields['lang']"),
+        ({"fields": {"lang": "string"}}, "fields['lang']"),
         ({"fields": {"": "int"}}, "fields"),
         ({"fields": {"and": "int"}}, "fields['and']"),
         ({"fields": {"é" * 65: "int"}}, "fields"),

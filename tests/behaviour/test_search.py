@@ -283,7 +283,7 @@ def test_zero_vectors_are_no_matter_but_for_cosine(api, metric):
         ({"k": "1"}, "k"),
         ({"k": True}, "k"),
         ({"k": None}, "k"),
-        ({"mode": "tree"}, "mode"),
+        ({"mode": "forest"}, "mode"),
         ({"mode": None}, "mode"),
         ({"min_score": "0.5"}, "min_score"),
         ({"min_score": float("nan")}, "min_score"),

@@ -149,3 +149,31 @@ def test_payload_that_cannot_be_stored_changes_nothing(run, docs, payload):
 def test_payload_of_a_missing_record_is_not_found(run, docs):
     words = ["record", "set-payload", "docs", "3", "99", "--payload", '{"year": 1}']
     assert run(*words, *docs.options).status == 5
+
+
+def test_facets_are_a_table(run, docs):
+    result = run("record", "facets", "docs", "lang", *docs.options)
+    assert result.out == 'value  count\n"de"       5\n"en"       5\n'
+    result = run("record", "facets", "docs", "year", "--limit", 2, "-o", "json", *docs.options)
+    assert json.loads(result.out) == [{"value": 2000, "count": 1}, {"value": 2001, "count": 1}]
+    result = run("record", "facets", "docs", "year", "--limit", 9, *docs.options)
+    assert "1 other value" in result.err
+
+
+def test_facets_of_a_filter(run, docs):
+    words = ("record", "facets", "docs", "lang", "--filter", '{"year": {"lt": 2003}}')
+    assert run(*words, *docs.options).out == 'value  count\n"en"       2\n"de"       1\n'
+
+
+def test_records_in_the_order_of_a_field(run, docs):
+    words = ("record", "scroll", "docs", "--order-by", "lang", "--descending", "-o", "json")
+    result = run(*words, "--limit", 7, *docs.options)
+    assert [one["id"] for one in json.loads(result.out)] == [0, 2, 4, 6, 8, 1, 3]
+    noted = run(*words[:-2], "--limit", 7, *docs.options).err
+    after = noted.split("--after ")[1].strip()
+    rest = run(*words, "--after", after, *docs.options)
+    assert [one["id"] for one in json.loads(rest.out)] == [5, 7, 9]
+
+
+def test_descending_without_a_field_is_a_mistake(run, docs):
+    assert run("record", "scroll", "docs", "--descending", *docs.options).status == 2

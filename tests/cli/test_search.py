@@ -149,3 +149,48 @@ def test_wrong_dimension_points_to_the_collection(search):
 def test_unknown_collection_is_not_found(run, docs):
     result = run("search", "dogs", "--vector", "-", *docs.options, stdin=b"[3, 1, 0, 0]")
     assert result.status == 5
+
+
+def test_offset_gives_the_next_page(search):
+    whole = search("--vector", "-", "-k", 4, "-o", "json", stdin=b"[3, 1, 0, 0]")
+    page = search("--vector", "-", "-k", 2, "--offset", 2, "-o", "json", stdin=b"[3, 1, 0, 0]")
+    assert ids(page) == [ids(whole)[0][2:]]
+    assert len(ids(page)[0]) == 2
+
+
+def test_diverse_matches_begin_with_the_best(search):
+    words = ("--vector", "-", "-o", "json", "-k")
+    best = ids(search(*words, 1, stdin=b"[3, 1, 0, 0]"))[0][0]
+    (found,) = ids(search(*words, 2, "--diversity", 1.0, stdin=b"[3, 1, 0, 0]"))
+    assert found[0] == best
+    assert len(found) == 2
+
+
+def test_choice_that_makes_no_sense_is_refused(search):
+    for words in (("--offset", 1, "--diversity", 0.5), ("--offset", 1, "--explain")):
+        result = search("--vector", "-", *words, stdin=b"[3, 1, 0, 0]")
+        assert (result.status, result.out) == (2, "")
+        assert "offset" in result.err
+
+
+def test_groups_are_rows_with_their_value(search):
+    words = ("--vector", "-", "-k", 2, "--group-by", "lang", "--group-size", 2)
+    result = search(*words, "--no-payload", stdin=b"[3, 1, 0, 0]")
+    assert result.err == ""
+    lines = [line.split() for line in result.out.splitlines()]
+    assert lines[0] == ["group", "id", "score", "payload"]
+    assert [line[:2] for line in lines[1:]] == [["de", "3"], ["de", "1"], ["en", "2"], ["en", "4"]]
+
+
+def test_groups_in_json(search):
+    words = ("--vector", "-", "-k", 2, "--group-by", "lang", "-o", "json")
+    (found,) = json.loads(search(*words, stdin=b"[3, 1, 0, 0]").out)
+    assert [(one["value"], len(one["matches"])) for one in found["groups"]] == [
+        ("de", 1),
+        ("en", 1),
+    ]
+
+
+def test_group_size_without_a_field_is_a_mistake(search):
+    result = search("--vector", "-", "--group-size", 2, stdin=b"[3, 1, 0, 0]")
+    assert (result.status, result.out) == (2, "")

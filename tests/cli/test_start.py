@@ -59,7 +59,7 @@ def test_help_names_every_command_in_the_order_of_work(run):
     listed = re.findall(r"^  ([a-z]+)  ", result.out.split("Commands:")[1], re.MULTILINE)
     assert listed == [
         *("serve", "demo", "status", "collection", "record", "import", "export", "search"),
-        *("key", "check", "completion", "version"),
+        *("tenant", "key", "check", "completion", "version"),
     ]
 
 
@@ -73,7 +73,7 @@ def test_every_command_has_help(run, words):
 
 def test_every_command_tells_what_it_does_in_one_line(run):
     """A first sentence that does not fit the list of commands is cut by click."""
-    for words in [(), ("collection",), ("record",), ("key",)]:
+    for words in [(), ("collection",), ("record",), ("tenant",), ("key",)]:
         listed = run(*words, "--help").out.split("Commands:")[1]
         cut = [line for line in listed.splitlines() if line.endswith("...")]
         assert [line.split()[0] for line in cut] == ([] if words else ["serve", "demo"])

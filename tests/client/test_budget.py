@@ -97,7 +97,7 @@ def test_what_is_to_be_explained_is_sent(peer, client):
 
 @pytest.mark.parametrize(
     ("arguments", "field"),
-    [({"mode": "tree"}, "mode"), ({"effort": "all"}, "effort"), ({"k": 0}, "k")],
+    [({"mode": "forest"}, "mode"), ({"effort": "all"}, "effort"), ({"k": 0}, "k")],
 )
 def test_explanation_that_makes_no_sense_is_never_asked_for(peer, client, arguments, field):
     with pytest.raises(errors.InvalidArgument) as caught:

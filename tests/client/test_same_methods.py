@@ -13,7 +13,7 @@ from vecdb_client.async_collection import AsyncCollection
 from vecdb_client.collection import Collection
 
 CLIENT_ONLY = {"address", "info", "wait_ready"}
-DATABASE_ONLY = {"database_id", "path", "read_only"} | {"authenticate", "has_keys"}
+DATABASE_ONLY = {"database_id", "path", "read_only"} | {"authenticate", "has_keys", "tenant_rate"}
 COLLECTION_ONLY = {"submit_upsert"}  # what the server calls
 AT_ONCE = {"__init__", "address", "collection"}
 """What needs no call to the server, so nothing to wait for."""

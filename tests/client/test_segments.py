@@ -72,6 +72,9 @@ def test_effort_of_zero_is_sent_for_the_server_to_refuse():
         "docs",
         QUERY[None],
         1,
+        offset=0,
+        diversity=None,
+        tenant=None,
         filter=None,
         mode="scan",
         effort=0,
@@ -103,7 +106,7 @@ def test_scores_that_the_server_left_out_are_none(client):
 @pytest.mark.parametrize(
     ("arguments", "field"),
     [
-        ({"mode": "tree"}, "mode"),
+        ({"mode": "forest"}, "mode"),
         ({"effort": "all"}, "effort"),
         ({"effort": True}, "effort"),
         ({"effort": [1]}, "effort"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecdb.collection.column_masks import Unsupported, match_columns
-from vecdb.filters import EVERYTHING, NOTHING, compile_filter, parse_filter
+from vecdb.filters import EVERYTHING, NOTHING, compile_filter, geo, parse_filter
 from vecdb.filters.values import to_comparable
 from vecdb.storage.columns import (
     MISSING,
@@ -21,14 +22,42 @@ from vecdb.storage.columns import (
     mapped_column,
 )
 
-FIELDS = {"lang": "keyword", "ok": "bool", "year": "int", "score": "float", "at": "datetime"}
+FIELDS = {
+    "lang": "keyword",
+    "ok": "bool",
+    "year": "int",
+    "score": "float",
+    "at": "datetime",
+    "key": "uuid",
+    "where": "geo",
+    "body": "text",
+}
 VALUES: dict[str, list[Any]] = {
     "lang": ["", "de", "den", "df", "en", "énorme", "\U0001f600", "\uffff"],
     "ok": [True, False],
     "year": [-(2**63), -1, 0, 1, 2, 2**53, 2**53 + 1, 2**63 - 1],
     "score": [-1.5, -0.0, 0.0, 0, 1, 5e-324, 2**53 + 1, 1.7e308, -1.7e308],
     "at": ["2024-05-01T12:00:00Z", "2024-05-01T14:00:00+02:00", "2024-05-01T12:00:00.000001Z"],
+    "key": [str(UUID(int=number)) for number in (0, 1, 256, 2**64, 2**64 + 1, 2**128 - 1)],
+    "where": [
+        {"lat": lat, "lon": lon}
+        for lat, lon in [(0, 0), (0, 1), (0, 180), (0, -180.0), (90, 5), (-90, 5), (1e-9, -0.0)]
+    ],
+    "body": [
+        "",
+        "a",
+        "a b",
+        "b a",
+        "a b a b c",
+        "A, c! b",
+        "ab ba",
+        "\uff21 \u4e1c\u4eac",
+        "a a b",
+    ],
 }
+CIRCLES = [(0, 0, 0), (0, 0, 111_194.92664455874), (0, 0, 1), (0, 180, 20_015_086), (90, 0, 5e6)]
+BOXES = [(90, -180, -90, 180), (1, 170, -1, -170), (0, 0, 0, 1), (0, -180, 0, -180), (1, 1, 0, -1)]
+TEXTS = ["a", "b a", "a b", "c", "zebra a", "\u4eac", "a b c", "a a"]
 ORDERED = ["eq", "ne", "lt", "lte", "gt", "gte"]
 
 
@@ -39,7 +68,7 @@ def column_of(name: str, payloads: list[dict[str, Any]], decode: Any = decode_co
     for payload in payloads:
         value = payload.get(name, MISSING)
         if isinstance(value, list):
-            value = [convert(one) for one in value]
+            value = (tuple if kind == "text" else list)(convert(one) for one in value)
         elif value is not None and value is not MISSING:
             value = convert(value)
         values.append(value)
@@ -60,12 +89,28 @@ def operands(name: str) -> Any:
     one = st.sampled_from(VALUES[name])
     convert = to_comparable(FIELDS[name]) or (lambda value: value)
     many = st.lists(one, max_size=4)
+    shared = st.tuples(st.sampled_from(["exists", "null"]), st.booleans())
+    if name == "where":
+        circles = [dict(zip(("lat", "lon", "radius_m"), some, strict=True)) for some in CIRCLES]
+        boxes = [dict(zip(("top", "left", "bottom", "right"), some, strict=True)) for some in BOXES]
+        special = st.one_of(
+            st.tuples(st.just("within"), st.sampled_from(circles)),
+            st.tuples(st.just("box"), st.sampled_from(boxes)),
+        )
+        return st.one_of(special, shared).map(lambda pair: {name: {pair[0]: pair[1]}})
+    if name == "body":
+        special = st.one_of(
+            st.tuples(st.sampled_from(["match", "match_any", "phrase"]), st.sampled_from(TEXTS)),
+            st.tuples(st.just("prefix"), st.sampled_from(["a", "ab", "c", "z"])),
+        )
+        return st.one_of(special, shared).map(lambda pair: {name: {pair[0]: pair[1]}})
+    unordered = name in ("ok", "key")
     choices = [
-        st.tuples(st.sampled_from(ORDERED if name != "ok" else ORDERED[:2]), one),
+        st.tuples(st.sampled_from(ORDERED[:2] if unordered else ORDERED), one),
         st.tuples(st.sampled_from(["in", "all"]), many),
-        st.tuples(st.sampled_from(["exists", "null"]), st.booleans()),
+        shared,
     ]
-    if name != "ok":
+    if not unordered:
         ends = st.tuples(one, one).map(lambda pair: sorted(pair, key=convert))
         choices.append(st.tuples(st.just("between"), ends))
     if name == "lang":
@@ -142,10 +187,11 @@ def test_lists_are_looked_through_whether_few_values_match_or_many(operator):
     assert found.tolist() == expected(tree, payloads)
 
 
-@pytest.mark.parametrize("name", ["lang", "year", "score"])
+@pytest.mark.parametrize("name", ["lang", "year", "score", "key"])
 @pytest.mark.parametrize("count", [2, 16, 17, 300])
 def test_any_number_of_values_may_be_listed(name, count):
-    values = [f"w{n:03d}" if name == "lang" else n for n in range(0, 400)]
+    make = {"lang": "w{:03d}".format, "key": lambda n: str(UUID(int=n * 7**40 % 2**128))}
+    values = [make.get(name, int)(n) for n in range(0, 400)]
     payloads = [{name: value} for value in values] + [{}, {name: values[:3]}]
     columns = {name: column_of(name, payloads)}
     tree = {name: {"in": values[1 :: 400 // count][:count]}}
@@ -163,3 +209,25 @@ def test_column_of_a_type_that_is_not_compared_is_not_read():
     assert "shape" not in VALUE_DTYPES
     with pytest.raises(Unsupported):
         match_columns(parse_filter({"year": 1}, FIELDS), columns, 2)
+
+
+@pytest.mark.parametrize("shift", [0, 64], ids=["high halves alike", "low halves alike"])
+def test_many_uuids_with_a_half_in_common_are_told_apart(shift):
+    values = [str(UUID(int=(n << shift) + (9 << (64 - shift)))) for n in range(400)]
+    columns = {"key": column_of("key", [{"key": value} for value in values])}
+    tree = {"key": {"in": values[::3]}}
+    found = match_columns(parse_filter(tree, FIELDS), columns, len(values))
+    assert found.tolist() == expected(tree, [{"key": value} for value in values])
+
+
+def test_points_on_a_circle_are_told_by_column_as_by_payload():
+    rng = np.random.default_rng(5)
+    lats, lons = rng.uniform(-90, 90, 3_000), rng.uniform(-180, 180, 3_000)
+    payloads = [{"where": {"lat": a, "lon": b}} for a, b in zip(lats, lons, strict=True)]
+    columns = {"where": column_of("where", payloads)}
+    for lat, lon in zip(lats[:60].tolist(), lons[:60].tolist(), strict=True):
+        edge = geo.distance_m((52.5, 13.4), (lat, lon))
+        for radius in (edge, np.nextafter(edge, 0), np.nextafter(edge, 1e9)):
+            tree = {"where": {"within": {"lat": 52.5, "lon": 13.4, "radius_m": float(radius)}}}
+            found = match_columns(parse_filter(tree, FIELDS), columns, len(payloads))
+            assert found.tolist() == expected(tree, payloads)

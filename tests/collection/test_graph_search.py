@@ -8,7 +8,7 @@ import pytest
 import vecdb
 from vecdb import F
 from vecdb.check import check_directory
-from vecdb.collection import building, levels
+from vecdb.collection import building, costs, levels, planner, scanning
 from vecdb.errors import DataCorruption, DeadlineExceeded, InvalidArgument
 from vecdb.storage import segment_files
 from vecdb.storage.manifest import scan_segments
@@ -248,16 +248,41 @@ def test_explanation_counts_what_was_read(tmp_path):
         assert again.vectors_scored == told.vectors_scored
 
 
-def test_auto_walks_where_many_match_and_scans_where_few_do(tmp_path, monkeypatch):
-    monkeypatch.setattr("vecdb.collection.scanning.EXACT_NUMBERS", 0)
-    monkeypatch.setattr("vecdb.collection.scanning.EXACT_RECORDS", 100)
+@pytest.mark.slow
+def test_auto_walks_the_graph_only_where_nearly_all_match(tmp_path, monkeypatch):
+    monkeypatch.setattr(costs, "EXACT_NUMBERS", 0)
+    monkeypatch.setattr(costs, "EXACT_RECORDS", 100)
+    cheap = costs.Constants(graph_start=0.0, hop=0.0, hop_word=0.0)
+    monkeypatch.setattr(planner, "CONSTANTS", cheap)
     db, docs = fill(tmp_path / "db")
     with db:
         assert docs.explain(QUERIES[0], K).mode == "graph"
-        assert docs.explain(QUERIES[0], K, filter=F("part") < 4).mode == "graph"
-        assert docs.explain(QUERIES[0], K, filter=F("part") < 2).mode == "scan"
-        assert docs.explain(QUERIES[0], K, effort="bound").mode == "scan"
-        assert docs.explain(QUERIES[0], K, estimator="hamming").mode == "scan"
+        for part in (9, 4):
+            told = docs.explain(QUERIES[0], K, filter=F("part") < part)
+            assert told.costs["graph"] < min(told.costs[mode] for mode in ("exact", "scan", "tree"))
+            assert told.mode in ("exact", "scan", "tree")
+        for options in ({"effort": "bound"}, {"estimator": "hamming"}):
+            assert docs.explain(QUERIES[0], K, **options).mode in ("exact", "scan")
+        assert docs.explain(QUERIES[0], K, filter=F("part") == 11).mode == "exact"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rest", ["exact", "scan", "tree"])
+def test_what_a_walk_does_not_find_another_path_does(tmp_path, monkeypatch, rest):
+    monkeypatch.setattr(costs, "EXACT_NUMBERS", 0)
+    monkeypatch.setattr(costs, "EXACT_RECORDS", 0)
+    dear = {"exact": "exact_start", "scan": "scan_start", "tree": "tree_start"}
+    rates = {name: 1e12 for path, name in dear.items() if path != rest}
+    monkeypatch.setattr(planner, "CONSTANTS", costs.Constants(**rates))
+    monkeypatch.setattr(scanning, "search_graph", lambda *_: None)
+    db, docs = fill(tmp_path / "db")
+    with db:
+        few = docs.search_batch(QUERIES[:5], 400, mode="graph", filter=F("part") == 1)
+        assert [len(match) for match in few] == [300] * 5
+        exact = docs.search_batch(QUERIES[:5], 400, mode="exact", filter=F("part") == 1)
+        assert recall(few, exact) >= 0.95
+        told = docs.explain(QUERIES[0], 400, mode="graph", filter=F("part") == 1)
+        assert (told.nodes_visited > 0) == (rest == "tree")
 
 
 @pytest.mark.parametrize(

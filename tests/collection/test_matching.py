@@ -12,7 +12,7 @@ from vecdb.check import check_directory
 from vecdb.collection import cleaning
 from vecdb.collection.changing import delete_ids
 from vecdb.collection.filtering import FilterCache
-from vecdb.collection.record_tests import RecordTests
+from vecdb.collection.record_tests import RecordFields
 from vecdb.collection.segment_columns import SegmentColumns
 from vecdb.deadline import Deadline
 from vecdb.errors import DataCorruption, DeadlineExceeded
@@ -65,7 +65,7 @@ def patched(one):
 @pytest.fixture
 def tested(monkeypatch):
     """How many payloads were read to be tested since it was last asked."""
-    texts, counts = RecordTests._texts, []
+    texts, counts = RecordFields.texts, []
 
     def watched(self, ids):
         counts.append(len(ids))
@@ -76,7 +76,7 @@ def tested(monkeypatch):
         counts.clear()
         return total
 
-    monkeypatch.setattr(RecordTests, "_texts", watched)
+    monkeypatch.setattr(RecordFields, "texts", watched)
     return ask
 
 
@@ -269,6 +269,9 @@ def test_reader_of_an_older_commit_finds_what_was_then(pair):
 
 
 class NoColumns(Mapping):
+    def of(self, fields):
+        return self
+
     def __getitem__(self, name):
         raise KeyError(name)
 

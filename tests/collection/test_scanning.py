@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 import vecdb
-from vecdb.collection import scanning, tail
-from vecdb.collection.scanning import EXACT_NUMBERS, EXACT_RECORDS, choose_path
+from vecdb.collection import costs, planner, scanning, tail
 from vecdb.deadline import Deadline
 from vecdb.errors import DeadlineExceeded, InvalidArgument
 from vecdb.index import scan_codes
@@ -289,28 +288,18 @@ def test_copies_come_by_id_after_a_seal(db, rng, estimator):
 
 
 def test_auto_is_exact_up_to_a_number_of_matching_records(filled, monkeypatch):
-    few = [(0, 16_384), (EXACT_RECORDS, 16_384), (EXACT_NUMBERS // 8, 8)]
-    assert [choose_path("auto", *one) for one in few] == ["exact"] * 3
-    many = [(EXACT_RECORDS + 1, 16_384), (EXACT_NUMBERS // 8 + 1, 8)]
-    assert [choose_path("auto", *one) for one in many] == ["scan"] * 2
-    assert choose_path("auto", *many[0], walkable=True) == "graph"
-    assert choose_path("auto", *few[0], walkable=True) == "exact"
-    assert [choose_path(mode, count, 8) for mode in ("exact", "scan") for count in (1, 10**9)] == [
-        "exact",
-        "exact",
-        "scan",
-        "scan",
-    ]
-    monkeypatch.setattr(scanning, "EXACT_NUMBERS", 0)
+    monkeypatch.setattr(costs, "EXACT_NUMBERS", 0)
+    monkeypatch.setattr(costs, "EXACT_RECORDS", 100)
+    dear = costs.Constants(number=1e6, tree_start=1e12)
+    monkeypatch.setattr(planner, "CONSTANTS", dear)
     asked = {"k": 3, "effort": 0.01}  # 6 rows are kept
     scan, auto = (
         content(filled.docs.search_batch(filled.queries, mode=mode, **asked))
         for mode in ("scan", "auto")
     )
     exact = content(filled.docs.search_batch(filled.queries, 3, mode="exact"))
-    assert len(filled.model) > EXACT_RECORDS
     assert auto == scan != exact
-    monkeypatch.setattr(scanning, "EXACT_RECORDS", len(filled.model))
+    monkeypatch.setattr(costs, "EXACT_RECORDS", len(filled.model))
     assert content(filled.docs.search_batch(filled.queries, mode="auto", **asked)) == exact
 
 

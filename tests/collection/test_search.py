@@ -13,6 +13,7 @@ from vecdb.filters import EVERYTHING
 from vecdb.testing.model import Model
 
 OPTIONS = {
+    "tenant": None,
     "filter": None,
     "mode": "auto",
     "min_score": None,

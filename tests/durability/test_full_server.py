@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vecdb.testing.faults import tiny_disk, why_no_tiny_disk
-from vecdb_client import Client, calls, errors, limits, requests
+from vecdb_client import Client, calls, errors, limits, write_requests
 
 RESOURCE_EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED
 DIM = 64
@@ -71,7 +71,8 @@ def fill(docs, rows: int) -> tuple[int, errors.LimitExceeded]:
 
 def code_of_refusal(address: str, batch: dict) -> grpc.StatusCode:
     """What a client in another language would see."""
-    request = requests.upsert("docs", **batch, rows=None, condition=None, wait=True)
+    options = {"rows": None, "tenants": None, "tenant": None, "condition": None}
+    request = write_requests.upsert("docs", **batch, **options, wait=True)
     with grpc.insecure_channel(address) as channel, pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(request.path)(request.data, timeout=60.0)
     return caught.value.code()

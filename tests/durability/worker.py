@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from oracle_file import Journal
 from workload import (
@@ -34,7 +34,7 @@ from workload import (
 from workload import text_of as name_of
 
 import vecdb
-from vecdb.collection import cleaning, sealer, store
+from vecdb.collection import cleaning, granting, sealer, store
 from vecdb.collection.sealing import Swap
 from vecdb.storage.environment import Environment
 from vecdb_server import lifecycle
@@ -60,6 +60,19 @@ POINTS = (
 witness is written, and nothing acknowledged yet. Before and after the map has grown. Before and
 after the folder of a finished segment gets its name; before what a compaction has taken loses its
 name, and before the files go."""
+
+TENANT_POINTS = tuple(
+    f"{work} {moment}"
+    for work in ("grant", "copy", "end", "tenant sweep")
+    for moment in ("applied", "synced", "noted")
+)
+"""The same moments of what is done to tenants."""
+
+
+class Work(Protocol):
+    """A round of another kind, that is done by the plan itself."""
+
+    def work(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +121,7 @@ class Zygote:
         os.close(output)
         os.close(leash)
 
-    def start(self, plan: Plan) -> int:
+    def start(self, plan: Plan | Work) -> int:
         """The process id of a new worker."""
         while select.select([self._output], [], [], 0)[0]:
             os.read(self._output, 65_536)  # of workers that are dead
@@ -142,20 +155,23 @@ def _serve(pipe: Any, leash: int) -> NoReturn:
             command = pipe.recv()
         except EOFError:
             os._exit(0)
-        if isinstance(command, Plan):
-            pid = os.fork()
-            if pid == 0:
-                pipe.close()
-                _work(command, leash)
-            pipe.send(pid)
-        else:
+        if isinstance(command, int):
             pipe.send(os.waitstatus_to_exitcode(os.waitpid(command, 0)[1]))
+            continue
+        pid = os.fork()
+        if pid == 0:
+            pipe.close()
+            _work(command, leash)
+        pipe.send(pid)
 
 
-def _work(plan: Plan, leash: int) -> NoReturn:
+def _work(plan: Plan | Work, leash: int) -> NoReturn:
     threading.excepthook = lambda _: _fail()
     threading.Thread(target=_follow_parent, args=(leash,), daemon=True).start()
     try:
+        if not isinstance(plan, Plan):
+            plan.work()
+            _fail()
         if plan.small_steps:
             make_small_steps(seals=plan.seals)
         if plan.point:
@@ -295,6 +311,13 @@ def kill_at(point: str, strike: int) -> None:
         work[0] = "sweep"
         sweep(self, group)
 
+    def watched(name: str, change: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            work[0] = name
+            return change(*arguments, **options)
+
+        return run
+
     def watched_swap(self: Swap, group: Any) -> Any:
         work[0] = "swap"
         return swap(self, group)
@@ -313,3 +336,7 @@ def kill_at(point: str, strike: int) -> None:
     Environment._write_once, Environment.note_commit = watched_write, watched_note
     Environment._grow, store.clean_step = watched_grow, watched_clean
     store.Store._sweep = watched_sweep
+    store.sweep_step = watched("tenant sweep", store.sweep_step)
+    granting.grant = watched("grant", granting.grant)
+    granting.copy_tenant = watched("copy", granting.copy_tenant)
+    granting.delete_tenant = watched("end", granting.delete_tenant)

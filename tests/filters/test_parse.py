@@ -158,7 +158,7 @@ def test_undeclared_field_is_refused_and_the_declared_ones_named(tree, path):
     error = error_of(tree)
     assert error.field == path
     assert error.reason == "UNINDEXED_FIELD"
-    assert error.hint == "Declared are: at, lang, ok, score, year"
+    assert error.hint == "Declared are: at, lang, ok, score, year; add_field declares another"
 
 
 def test_undeclared_field_of_a_collection_without_fields_is_refused():

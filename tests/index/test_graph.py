@@ -95,7 +95,7 @@ def queries_of(rows, count=20):
 
 
 def places(walked):
-    return [sorted(one.places.tolist()) for one in walked]
+    return [sorted(one.tolist()) for one in walked.found]
 
 
 def test_sample_is_one_of_64_and_its_codes_are_theirs():
@@ -115,11 +115,12 @@ def test_walk_goes_where_the_rules_say(width, metric):
     queries = queries_of(rows)
     walk = Walk(k=10, width=width, sigmas=1e9)  # nothing is dropped from the pool
     found = walk_graph([run], run.encoder.quantizer, queries, walk)
-    for query, walked in zip(queries, found, strict=True):
+    for number, (query, left) in enumerate(zip(queries, places(found), strict=True)):
         pool, expanded, blocks = twin(run, query, width)
-        assert sorted(walked.places.tolist()) == sorted(pool)
-        assert (walked.nodes_expanded, walked.blocks_scanned) == (expanded, blocks)
-        assert walked.codes_scanned == 8 * blocks
+        assert left == sorted(pool)
+        assert found.nodes_expanded[number] == expanded
+        assert found.blocks_scanned[number] == blocks
+        assert found.codes_scanned[number] == 8 * blocks
 
 
 @pytest.mark.parametrize("metric", ["l2", "cosine", "dot"])
@@ -129,10 +130,10 @@ def test_wide_walk_leaves_the_nearest_to_be_scored(metric):
     walk = Walk(k=10, width=COUNT, sigmas=4.0)
     walked = walk_graph([run], run.encoder.quantizer, queries, walk)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True) if metric == "cosine" else rows
-    for query, one in zip(queries, walked, strict=True):
+    for query, left in zip(queries, walked.found, strict=True):
         near = unit @ query if metric != "l2" else -np.sum((rows - query) ** 2, axis=1)
-        assert set(np.argsort(-near)[:10].tolist()) <= set(one.places.tolist())
-        assert len(one.places) < COUNT // 4
+        assert set(np.argsort(-near)[:10].tolist()) <= set(left.tolist())
+        assert len(left) < COUNT // 4
 
 
 def test_answer_depends_neither_on_threads_nor_on_the_batch():
@@ -155,8 +156,8 @@ def test_slots_that_may_not_match_steer_and_are_never_left():
     quantizer, walk = run.encoder.quantizer, Walk(k=10, width=60)
     whole = walk_graph([run], quantizer, queries, walk)
     some = walk_graph([masked], quantizer, queries, walk)
-    assert [one.nodes_expanded for one in some] == [one.nodes_expanded for one in whole]
-    assert all(alive[one.places].all() and len(one.places) >= 10 for one in some)
+    assert np.array_equal(some.nodes_expanded, whole.nodes_expanded)
+    assert all(alive[left].all() and len(left) >= 10 for left in some.found)
     nothing = replace(run, mask=np.zeros_like(run.mask))
     assert places(walk_graph([nothing], quantizer, queries, walk)) == [[]] * len(queries)
 
@@ -171,9 +172,9 @@ def test_runs_share_one_pool_and_keep_their_places():
     assert places(both) == places(walk_graph([first, second], quantizer, queries, walk))
     everything = np.concatenate((rows, more))
     place_of = np.concatenate((np.arange(COUNT), 5_000 + np.arange(700)))
-    for query, one in zip(queries, both, strict=True):
+    for query, left in zip(queries, both.found, strict=True):
         near = place_of[np.argsort(np.sum((everything - query) ** 2, axis=1))[:5]]
-        assert np.isin(near, one.places).all()
+        assert np.isin(near, left).all()
 
 
 def test_walk_past_its_deadline_ends():
@@ -186,4 +187,6 @@ def test_walk_past_its_deadline_ends():
 def test_nothing_to_walk_on_gives_nothing():
     run, rows = make_run()
     assert places(walk_graph([], run.encoder.quantizer, rows[:2], Walk(k=1, width=8))) == [[], []]
-    assert walk_graph([run], run.encoder.quantizer, rows[:0], Walk(k=1, width=8)) == []
+    assert walk_graph(
+        [run], run.encoder.quantizer, rows[:0], Walk(k=1, width=8)
+    ).found.edges.tolist() == [0]

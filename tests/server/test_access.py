@@ -7,7 +7,6 @@ import itertools
 import grpc
 import numpy as np
 import pytest
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from vecdb.errors import PermissionDenied
 from vecdb.keys import ROLES
@@ -15,10 +14,10 @@ from vecdb.results import CollectionInfo, Explanation, Matches
 from vecdb_client.wire import vecdb_pb2 as pb
 from vecdb_server.access import (
     FILLED,
-    OWNED,
     RULES,
     Access,
     Rule,
+    check_search,
     explained_to,
     shown_to,
     usable,
@@ -37,12 +36,20 @@ METHODS = {
 ANY_KEY = {"Database/Info"}
 READ = {
     *("Collections/Describe", "Collections/List", "Collections/Stats", "Database/Stats"),
+    *("Tenants/List", "Tenants/Describe", "Tenants/WhoSees"),
     *("Records/Search", "Records/Explain", "Records/Get", "Records/Count", "Records/Scroll"),
+    *("Records/Facets", "Records/SearchGroups"),
 }
-WRITE = {"Records/Upsert", "Records/Upload", "Records/SetPayload", "Records/Delete"}
+WRITE = {
+    *("Records/Upsert", "Records/Upload", "Records/SetPayload", "Records/Delete"),
+    *("Tenants/Grant", "Tenants/Revoke"),
+}
 FOR_ALL = {"Database/Stats", "Keys/Create", "Keys/List", "Keys/Revoke", "Keys/Rotate"}
-OF_A_TENANT = {*WRITE, *READ} - {"Collections/Stats", "Database/Stats"} | ANY_KEY
-"""Not administration, and nothing that tells of the whole."""
+OF_A_TENANT = {
+    *(name for name in {*WRITE, *READ} if not name.startswith("Tenants/")),
+    *ANY_KEY,
+} - {"Collections/Stats", "Database/Stats"}
+"""Not administration, nothing that tells of the whole, and nothing about who sees what."""
 NO_TENANT_IN_IT = {"Database/Info", "Collections/Describe", "Collections/List"}
 
 
@@ -71,7 +78,7 @@ def names_one(method: str) -> bool:
 
 def has_place_for_a_tenant(method: str) -> bool:
     fields = part_of(message_of(method)()).DESCRIPTOR.fields_by_name
-    return "tenant" in fields or "tenants" in fields
+    return "tenant" in fields
 
 
 def may_call(method: str, role: str, *, some: bool, mine: bool, tenant: bool) -> bool:
@@ -181,7 +188,6 @@ def test_key_for_all_tenants_passes_what_was_asked():
 
 
 FILL = Access({"m": Rule(right="read", part="rights", tenant=FILLED)})
-OWN = Access({"m": Rule(right="write", tenant=OWNED)})
 
 
 def test_tenant_of_the_key_is_filled_into_requests():
@@ -200,31 +206,16 @@ def test_tenant_of_the_key_is_filled_into_requests():
     assert not request.rights.HasField("tenant")
 
 
-def batch_type() -> type:
-    """A message with ``repeated string tenants``."""
-    file = descriptor_pb2.FileDescriptorProto(name="test_access.proto", package="test_access")
-    message = file.message_type.add(name="Batch")
-    kind = descriptor_pb2.FieldDescriptorProto
-    message.field.add(name="tenants", number=1, type=kind.TYPE_STRING, label=kind.LABEL_REPEATED)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("test_access.Batch"))
-
-
-def test_tenant_of_the_key_leads_those_of_a_batch():
-    batch = batch_type()
+def test_tenant_of_the_key_is_filled_into_batches():
     bound = caller_of(role="write", tenant="acme", all_tenants=False)
-    for given, meant in [
-        ([], ["acme"]),
-        (["b", "acme"], ["acme", "b"]),
-        (["acme"], ["acme"]),
-    ]:
-        request = batch(tenants=given)
-        OWN.check_request(bound, "m", request)
-        assert list(request.tenants) == meant
-        request = batch(tenants=given)
-        OWN.check_request(EVERYTHING, "m", request)
-        assert list(request.tenants) == given
+    chunk = pb.UploadRequest(batch=pb.UpsertRequest(collection="docs"))
+    Access().check_request(bound, "/vecdb.v1.Records/Upload", chunk)
+    assert chunk.batch.tenant == "acme"
+    Access().check_request(EVERYTHING, "/vecdb.v1.Records/Upload", pb.UploadRequest())
+    chunk.batch.tenant = "umbrella"
+    with pytest.raises(PermissionDenied) as caught:
+        Access().check_request(bound, "/vecdb.v1.Records/Upload", chunk)
+    assert caught.value.reason == "OTHER_TENANT"
 
 
 def test_caller_with_neither_is_no_one():
@@ -288,23 +279,60 @@ def test_tenant_hears_the_schema_and_no_figure_of_others():
     assert shown_to(caller_of(), info("a")) == info("a")
 
 
-def test_tenant_hears_how_its_search_went_and_not_how_much_there_is():
+def explanation_of(mode: str) -> Explanation:
     none = np.empty(0, np.float32)
-    explanation = Explanation(
+    figures = dict.fromkeys(FIGURES, 5)
+    return Explanation(
         matches=Matches(ids=[], scores=none, distances=none),
-        mode="scan",
+        mode=mode,
         matching=2,
         segments=3,
         tail=4,
         level="codes",
         why="the vectors take 3 GB",
         degraded=True,
-        io_engine=None,
+        io_engine="mmap",
         seconds=0.5,
-        codes_scanned=2,
+        costs={"scan": 7.0},
+        **figures,
     )
-    shown = explained_to(caller_of(tenant="acme", all_tenants=False), explanation)
-    assert (shown.mode, shown.matching, shown.codes_scanned) == ("scan", 2, 2)
+
+
+FIGURES = {
+    *("pages_read", "bytes_read", "read_calls", "io_rounds", "cache_hits", "nodes_expanded"),
+    *("blocks_scanned", "codes_scanned", "codes_refined", "vectors_scored", "nodes_visited"),
+}
+OF_ITS_OWN = {"codes_scanned", "codes_refined", "vectors_scored"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "left_open", "told", "figures"),
+    [
+        ("exact", True, "auto", set()),
+        ("exact", False, "exact", OF_ITS_OWN),
+        ("scan", False, "scan", OF_ITS_OWN),
+        ("scan", True, "auto", set()),
+        ("graph", True, "auto", set()),
+        ("graph", False, "graph", set()),
+        ("tree", False, "tree", set()),
+    ],
+)
+def test_tenant_hears_how_its_search_went_and_not_how_much_there_is(mode, left_open, told, figures):
+    explanation = explanation_of(mode)
+    bound = caller_of(tenant="acme", all_tenants=False)
+    shown = explained_to(bound, explanation, left_open=left_open)
+    assert (shown.mode, shown.matching, shown.seconds) == (told, 2, 0.5)
+    assert {name for name in FIGURES if getattr(shown, name)} == figures
     assert (shown.segments, shown.tail, shown.level, shown.why) == (0, 0, "", "")
-    assert not shown.degraded
-    assert explained_to(caller_of(), explanation) == explanation
+    assert (shown.degraded, shown.io_engine, shown.costs) == (False, None, {})
+    assert explained_to(caller_of(), explanation, left_open=left_open) is explanation
+
+
+def test_tenant_may_not_compare_with_pairs_of_all_records():
+    request = pb.SearchRequest(collection="docs", with_surprise=True)
+    check_search(caller_of(), request)
+    bound = caller_of(tenant="acme", all_tenants=False)
+    check_search(bound, pb.SearchRequest(collection="docs", with_relevance=True))
+    with pytest.raises(PermissionDenied) as caught:
+        check_search(bound, request)
+    assert (caught.value.field, caught.value.reason) == ("with_surprise", "TENANT_KEY")

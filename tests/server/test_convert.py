@@ -218,6 +218,7 @@ def test_schema_with_a_budget():
 
 def test_search_leaves_to_the_engine_what_was_not_asked_for():
     assert convert.search_from_wire(pb.SearchRequest()) == {
+        "tenant": None,
         "filter": None,
         "mode": "auto",
         "min_score": None,
@@ -236,8 +237,13 @@ def test_search_has_all_that_was_asked_for():
         with_vector=True,
         with_relevance=True,
         with_surprise=True,
+        offset=7,
+        diversity=0.0,
     )
     assert convert.search_from_wire(request) == {
+        "tenant": None,
+        "offset": 7,
+        "diversity": 0.0,
         "filter": None,
         "mode": "scan",
         "effort": 0.0,

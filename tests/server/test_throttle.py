@@ -6,6 +6,8 @@ import pytest
 
 from vecdb.errors import LimitExceeded
 from vecdb_server.caller import EVERYTHING, Caller
+from vecdb_server.gate import Gate
+from vecdb_server.tenant_rates import KEEP_SECONDS, TenantRates
 from vecdb_server.throttle import Throttle
 
 
@@ -81,3 +83,51 @@ def test_key_runs_as_many_calls_as_it_may(throttle):
     throttle.leave(one, "1")
     throttle.enter(one, "3")
     refused(lambda: throttle.enter(one, "4"))
+
+
+def test_tenant_has_a_bound_in_each_collection(throttle, clock):
+    for _ in range(2):
+        throttle.admit_tenant("acme", 1, 2.0)
+    error = refused(lambda: throttle.admit_tenant("acme", 1, 2.0))
+    assert (error.reason, error.retry_after) == ("TENANT_RATE", 0.5)
+    throttle.admit_tenant("acme", 2, 2.0)
+    throttle.admit_tenant("zeta", 1, 2.0)
+    for _ in range(100):
+        throttle.admit_tenant("acme", 1, None)
+    clock.now += 0.5
+    throttle.admit_tenant("acme", 1, 2.0)
+    refused(lambda: throttle.admit_tenant("acme", 1, 2.0))
+
+
+class Database:
+    """Tells rates, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.rates = {("docs", "acme"): (1, 5.0)}
+        self.asked = 0
+
+    def tenant_rate(self, collection, tenant):
+        self.asked += 1
+        return self.rates[collection, tenant]
+
+
+def test_rate_of_a_tenant_is_read_anew_after_a_moment(clock):
+    database, gate = Database(), Gate()
+    gate.open(database)
+    rates = TenantRates(gate, clock)
+    for _ in range(5):
+        assert rates.of("docs", "acme") == (1, 5.0)
+    assert database.asked == 1
+    database.rates["docs", "acme"] = (1, None)
+    clock.now += KEEP_SECONDS
+    assert rates.of("docs", "acme") == (1, None)
+
+
+def test_what_is_not_there_is_not_remembered(clock):
+    database, gate = Database(), Gate()
+    gate.open(database)
+    rates = TenantRates(gate, clock)
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            rates.of("nothing", "acme")
+    assert database.asked == 2

@@ -67,6 +67,15 @@ NOT = pb.Filter(negate=EN)
             compare("year", pb.BETWEEN, pb.Value(integer=1), pb.Value(integer=2)),
             {"year": {"between": [1, 2]}},
         ),
+        (
+            compare("where", pb.WITHIN, *(pb.Value(number=one) for one in (1.0, 2.0, 3.0))),
+            {"where": {"within": {"lat": 1.0, "lon": 2.0, "radius_m": 3.0}}},
+        ),
+        (
+            compare("where", pb.BOX, *(pb.Value(integer=one) for one in (1, 2, 3, 4))),
+            {"where": {"box": {"top": 1, "left": 2, "bottom": 3, "right": 4}}},
+        ),
+        (compare("body", pb.MATCH_ANY, pb.Value(text="a b")), {"body": {"match_any": "a b"}}),
     ],
 )
 def test_shape(message, expected):
@@ -83,6 +92,9 @@ def test_shape(message, expected):
         (compare("lang", 0, pb.Value(text="x")), "filter.lang"),
         (compare("lang", 99, pb.Value(text="x")), "filter.lang"),
         (compare("lang", pb.EQ), "filter.lang.eq"),
+        (compare("where", pb.WITHIN, pb.Value(number=1.0)), "filter.where.within"),
+        (compare("where", pb.BOX), "filter.where.box"),
+        (compare("body", pb.PHRASE), "filter.body.phrase"),
         (compare("year", pb.GTE, pb.Value(), pb.Value()), "filter.year.gte[0]"),
         (compare("lang", pb.EQ, pb.Value(text="x"), pb.Value(text="y")), "filter.lang.eq"),
         (compare("lang", pb.IN, pb.Value(text="x"), pb.Value()), "filter.lang.in[1]"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -22,8 +24,24 @@ VALUES = {
     "bool": [True, None, [False, True], MISSING, [], False, True],
     "int": [-(2**63), 2**63 - 1, [1, 2], None, [], MISSING, 0],
     "float": [1, -0.5, [1e300, 2], None, [], MISSING, 0.0],
+    "uuid": [bytes(16), None, [bytes(range(16)), b"\xff" * 16], MISSING, [], b"\x01" * 16],
+    "geo": [(90.0, -180.0), [(0.0, 0.5), (1.0, 2.0)], None, [], MISSING, (-1.5, 0.0)],
+    "text": [["b", "a", "b"], [], (["é"], [], ["a", "b"]), (), None, MISSING, ["\U0001f600"]],
     "datetime": [1_700_000_000_000_000, [-1], None, [], MISSING, 0, 1],
 }
+
+
+def values_between(column, start, end):
+    if column.kind == "text":
+        cuts = [0, *column.text_ends.tolist()][start : end + 1]
+        pairs = itertools.pairwise(cuts)
+        return tuple([column.words[one] for one in column.values[a:b].tolist()] for a, b in pairs)
+    values = column.values[start:end].tolist()
+    if column.kind == "uuid":
+        return [high.to_bytes(8) + low.to_bytes(8) for high, low in values]
+    if column.kind == "geo":
+        return [tuple(value) for value in values]
+    return [column.words[value] for value in values] if column.kind == "keyword" else values
 
 
 def read_back(column):
@@ -31,8 +49,7 @@ def read_back(column):
     found = []
     start = 0
     for state, end in zip(column.state.tolist(), column.ends.tolist(), strict=True):
-        values = column.values[start:end].tolist()
-        values = [column.words[value] for value in values] if column.kind == "keyword" else values
+        values = values_between(column, start, end)
         found.append({STATE_MISSING: MISSING, STATE_NULL: None}.get(state, values))
         if state == STATE_VALUE:
             found[-1] = values[0]
@@ -77,6 +94,9 @@ def test_types_in_the_file_are_those_of_the_document():
         "int": "<i8",
         "float": "<f8",
         "datetime": "<i8",
+        "uuid": "<u8",
+        "geo": "<f8",
+        "text": "<u4",
     }
 
 
@@ -135,3 +155,20 @@ def test_text_cut_inside_a_character_is_found():
     arrays = encode_ids(["é", "b"])
     arrays["id_ends"][0] = 1
     assert "inside a character" in texts_fault(arrays["id_ends"], arrays["id_text"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("uuid", {"values": np.zeros(2, "<u8")}),
+        ("geo", {"values": np.zeros((1, 3), "<f8")}),
+        ("text", {"text_ends": np.array([9], "<u8")}),
+        ("text", {"text_ends": np.array([2, 1, 3], "<u8")}),
+        ("text", {"values": np.array([7, 7, 7], "<u4")}),
+    ],
+)
+def test_damaged_column_of_pairs_or_texts_is_told(kind, change):
+    values = {"uuid": [bytes(16)], "geo": [(1.0, 2.0)], "text": [["a", "b", "c"]]}[kind]
+    arrays = encode_column(kind, values)
+    assert column_fault(kind, 1, arrays) is None
+    assert column_fault(kind, 1, arrays | change)

@@ -27,8 +27,8 @@ FIELDS = {
     ),
     "KEY": "digest 0 16, created_us 16 8, sequence 24 8, count 32 8, end 40",
     "PRINCIPAL": (
-        "id 0 4, own 4 4, state 8 4, reserved 12 4, created_us 16 8, max_records 24 8, "
-        "max_bytes 32 8, rate 40 8, end 48"
+        "id 0 4, own 4 4, state 8 4, reserved 12 4, created_us 16 8, records 24 8, bytes 32 8, "
+        "max_records 40 8, max_bytes 48 8, rate 56 8, end 64"
     ),
     "PRINCIPAL_COUNTERS": "ids 0 4, grants 4 4, end 8",
     "GRANT": "count 0 8, sequence 8 8, kind 16 1, reserved 17 7, end 24",

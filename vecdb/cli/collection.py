@@ -158,7 +158,7 @@ def stats(name: str, target: Target, console: Console) -> None:
 @with_target
 @with_console
 def budget(name: str, size: int, target: Target, console: Console) -> None:
-    """Keep the collection NAME to SIZE bytes of memory, such as 2GiB.
+    """Keep the collection NAME to SIZE of memory, such as 2GiB.
 
     That is its sealed records; at least 1MiB, and none lifts the bound. Segments whose pages are
     laid out for another size are rewritten: by a server in the background, in a directory before
@@ -174,6 +174,41 @@ def budget(name: str, size: int, target: Target, console: Console) -> None:
     facts = facts_of(info)
     kept = {key: facts[key] for key in ("name", "memory_budget", "level", "level_reason")}
     console.done(budget_text(info), kept)
+
+
+@collection.command("add-field", cls=Command)
+@click.argument("name")
+@click.argument("field", metavar="FIELD=TYPE", type=options.FIELD)
+@with_target
+@with_console
+def add_field(name: str, field: tuple[str, str], target: Target, console: Console) -> None:
+    """Declare a FIELD of payloads in the collection NAME.
+
+    Filters may use it from then on. Records are checked against it first. TYPE is keyword, bool,
+    int, float, datetime, uuid, geo or text. Columns of it are made by a server in the background,
+    in a directory before this returns.
+    """
+    word, kind = field
+    with target.writing() as database:
+        found = database.collection(name)
+        info = found.add_field(
+            word, kind, wait=target.directory is not None, timeout=target.timeout
+        )
+    told = f"{info.name} has the field {word} ({kind})"
+    console.done(told, {"name": info.name, "fields": dict(sorted(info.fields.items()))})
+
+
+@collection.command("drop-field", cls=Command)
+@click.argument("name")
+@click.argument("field")
+@with_target
+@with_console
+def drop_field(name: str, field: str, target: Target, console: Console) -> None:
+    """Take back the declaration of FIELD in the collection NAME. Payloads keep its values."""
+    with target.writing() as database:
+        info = database.collection(name).drop_field(field, timeout=target.timeout)
+    told = f"{info.name} has no field {field} any more"
+    console.done(told, {"name": info.name, "fields": dict(sorted(info.fields.items()))})
 
 
 @collection.command(cls=Command)

@@ -49,6 +49,7 @@ PAYLOAD_BYTES = 1024
     help="Of the file; else by the suffix of OUT. npy has no payloads, and ids in OUT.ids.jsonl.",
 )
 @options.filter_option
+@options.tenant_option
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
 @with_target
 @with_console
@@ -57,6 +58,7 @@ def export(
     path: Path,
     file_format: str | None,
     condition: dict[str, Any] | None,
+    tenant: str | None,
     force: bool,
     target: Target,
     console: Console,
@@ -74,11 +76,13 @@ def export(
     with target.reading() as database:
         records = database.collection(collection)
         info = records.describe()
-        total = info.count if condition is None else records.count(condition)
+        total = records.count(condition, tenant=tenant)
         with _outputs(paths) as streams, open_meter(console, "export", total) as meter:
             writer = open_writer(chosen, streams[0], info, streams[-1])
             written = size = 0
-            found = scroll_pages(records, condition, rows=page_rows(info), with_vector=True)
+            found = scroll_pages(
+                records, condition, rows=page_rows(info), tenant=tenant, with_vector=True
+            )
             for page in found:
                 writer.write(page)
                 written += len(page)

@@ -51,10 +51,11 @@ HINTS: Mapping[str, str] = {
     "NO_COLLECTION": "`vecdb collection list` tells what there is",
     "WRONG_DIMENSION": "`vecdb collection describe` tells how many dimensions it has",
     "NO_TENANT": "Give --tenant T, or --all",
+    "NotFound/NO_TENANT": "`vecdb tenant list` tells what there is",
     "LOCKED": "Stop that process; if it is a server, reach it with --at HOST:PORT",
     "ANSWER_TOO_LARGE": "Ask for less: a smaller -k or --limit, no vectors, no payloads",
 }
-"""By reason: what to do, where the engine's own words are for a program."""
+"""By reason, or class and reason: what to do, where the engine's own words are for a program."""
 WORDS: tuple[tuple[str, str], ...] = (
     ("read_only=True", "a verb that only reads"),
     ("open it for writing to create one", "make one by `vecdb collection create` or `import`"),
@@ -158,7 +159,9 @@ def _of_ours(error: BaseException) -> Failure:
         status=STATUSES[cause or kind],
         code=kind,
         message=getattr(error, "message", str(error)),
-        hint=HINTS.get(reason) or for_command_line(getattr(error, "hint", "")),
+        hint=HINTS.get(f"{kind}/{reason}")
+        or HINTS.get(reason)
+        or for_command_line(getattr(error, "hint", "")),
     )
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ class Job:
     - ``on_error``: "raise" ends at the first refused record, "collect" writes them to files
     - ``has_ids``: ids come from a column that was named
     - ``rejected``: file -> where its refused records are written down
+    - ``sharing``: ``tenant`` or ``tenants`` of the uploads
     """
 
     collection: Any
@@ -47,6 +48,7 @@ class Job:
     on_error: str
     has_ids: bool
     rejected: Callable[[Path], Path]
+    sharing: Mapping[str, Any] = field(default_factory=dict)
     timeout: float | None = None
     bytes: int = 0
     retries: int = 0
@@ -100,6 +102,7 @@ class Job:
             progress=lambda records, size: meter.show(settled + records, before + size),
             on_error="collect",
             resume=self.progress.upload_id,
+            **self.sharing,
             **settings,
         )
 

@@ -85,6 +85,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="Where rows are numbered because a file has no ids: the first number.",
 )
+@click.option("--tenant", metavar="T", help="Write as this tenant: new records are its own.")
+@click.option(
+    "--tenants",
+    metavar="A,B",
+    help='Tenants that are to see the records, the owner first; "" for nobody.',
+)
 @click.option(
     "--on-error",
     type=click.Choice(["raise", "collect"]),
@@ -120,6 +126,7 @@ def import_(
     whose ids are known are replaced. Interrupted, the same command with --resume goes on.
     """
     began = time.monotonic()
+    settings["sharing"] = _sharing(settings)
     files = tuple(path if path.name else path.absolute() for path in files)  # "." has no name
     datasets = [_load(path, settings) for path in files]
     _check_dims(datasets)
@@ -215,9 +222,10 @@ def _check_dims(datasets: Sequence[Dataset]) -> None:
 
 
 def _plan_options(settings: dict[str, Any]) -> dict[str, Any]:
-    """What decides which records there are, and their ids."""
+    """What decides which records there are, their ids, and whose they are."""
     names = ("file_format", "mapping", "payload_columns", "limit", "first_id")
-    return {name: settings[name] for name in names}
+    more = {name: settings[name] for name in ("tenant", "tenants") if settings[name] is not None}
+    return {name: settings[name] for name in names} | more
 
 
 def _job(
@@ -238,4 +246,17 @@ def _job(
         on_error=settings["on_error"],
         has_ids=bool(_mapping(settings["mapping"]).get("id")),
         rejected=keeper.rejected,
+        sharing=settings["sharing"],
     )
+
+
+def _sharing(settings: dict[str, Any]) -> dict[str, Any]:
+    """Whose the records are to be, as an upload takes it; refused before anything is made."""
+    from ..collection.sharing import check_caller, check_tenants
+
+    tenant, tenants = settings["tenant"], settings["tenants"]
+    if tenant is not None and tenants is not None:
+        raise click.UsageError("--tenant and --tenants are two ways to say whose: give one of them")
+    if tenants is None:
+        return {"tenant": check_caller(tenant)}
+    return {"tenants": check_tenants(options.names(tenants) if tenants.strip() else [])}

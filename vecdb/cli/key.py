@@ -80,7 +80,7 @@ def create(
     Nothing keeps the secret, so nobody can show it again. Either --tenant or --all is needed. A
     missing directory is made.
     """
-    names = None if collections is None else [one.strip() for one in collections.split(",")]
+    names = None if collections is None else options.names(collections)
     end = None if expires is None else datetime.now(UTC) + timedelta(seconds=expires)
     with target.writing(create=True) as database:
         info, secret = database.create_key(

@@ -23,6 +23,7 @@ COMMANDS = {
     "import": "importing:import_",
     "export": "exporting:export",
     "search": "search:search",
+    "tenant": "tenant:tenant",
     "key": "key:key",
     "check": "check:check",
     "completion": "completion:completion",

@@ -15,7 +15,7 @@ from .failures import USAGE
 
 METRICS = ("cosine", "dot", "l2")
 DTYPES = ("float32", "float16", "uint8")
-FIELD_TYPES = ("keyword", "bool", "int", "float", "datetime")
+FIELD_TYPES = ("keyword", "bool", "int", "float", "datetime", "uuid", "geo", "text")
 """As in ``vecdb.schema``, which loads numpy; a test compares them."""
 SIZE_UNITS = {
     "b": 1,
@@ -136,6 +136,30 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # the same
         return int(Fraction(found[1]) * SIZE_UNITS[found[2] or "b"])
 
 
+class Bound(click.ParamType):  # type: ignore[type-arg]  # the same
+    """A number, 0 or more; or the word none, which is -1. ``whole``: an integer."""
+
+    name = "bound"
+
+    def __init__(self, *, whole: bool = False) -> None:
+        self._whole = whole
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | int:
+        text = str(value).strip().lower()
+        if text == "none":
+            return NO_SIZE
+        try:
+            found = int(text) if self._whole else float(text)
+        except ValueError:
+            found = NO_SIZE
+        if not found >= 0:
+            what = "a whole number" if self._whole else "a number"
+            self.fail(f"expected {what}, 0 or more, or none; got {str(value)[:40]!r}", param, ctx)
+        return found
+
+
 class Duration(click.ParamType):  # type: ignore[type-arg]  # the same
     """Seconds, such as 30d, 12h, 90m or 60s; ``zero``: none at all is one too."""
 
@@ -196,6 +220,11 @@ filter_option = click.option(
     type=FILTER,
     help='Only records that match, such as \'{"lang": "en", "year": {"gte": 2020}}\'.',
 )
+tenant_option = click.option(
+    "--tenant",
+    metavar="T",
+    help="As this tenant: only records that it sees and, to change them, owns.",
+)
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 vector_option = click.option("--with-vector", is_flag=True, help="Show vectors too.")
 
@@ -216,6 +245,11 @@ def record_ids(given: tuple[str, ...], id_kind: str | None) -> list[int] | list[
                 click.get_current_context(silent=True),
             ) from None
     return found
+
+
+def names(text: str) -> list[str]:
+    """Names with commas between them."""
+    return [one.strip() for one in text.split(",")]
 
 
 def confirm(name: str, consequence: str, *, yes: bool) -> None:

@@ -13,9 +13,11 @@ def scroll_pages(
     condition: Any,
     *,
     rows: int,
+    tenant: str | None,
     with_vector: bool,
     after: int | str | None = None,
     limit: int | None = None,
+    order_by: Any = None,
 ) -> Iterator[Any]:
     """Pages of at most ``rows`` matching records behind ``after``, ``limit`` records in all.
 
@@ -25,7 +27,9 @@ def scroll_pages(
     while left is None or left > 0:
         size = rows if left is None else min(rows, left)
         try:
-            page = records.scroll(condition, after, size, with_vector=with_vector)
+            page = records.scroll(
+                condition, after, size, tenant=tenant, order_by=order_by, with_vector=with_vector
+            )
         except Exception as error:
             if kind_of(error) != "LimitExceeded" or size == 1:
                 raise

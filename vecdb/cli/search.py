@@ -16,7 +16,7 @@ from .output import Console, with_console
 from .tables import Column
 from .targets import Target, with_target
 
-MODES = ("auto", "exact", "scan", "graph")
+MODES = ("auto", "exact", "scan", "tree", "graph")
 ESTIMATORS = ("rabitq", "hamming")
 BATCH = 100
 BATCH_MATCHES = 20_000
@@ -26,7 +26,9 @@ RELEVANCE = (Column("relevance", kind="score"), Column("label"))
 SURPRISE = (Column("surprise_bits", "surprise", kind="score"),)
 EXPLAINED = {
     **dict.fromkeys(("matching", "segments", "tail", "pages_read", "read_calls"), "count"),
-    **dict.fromkeys(("io_rounds", "cache_hits", "nodes_expanded", "blocks_scanned"), "count"),
+    **dict.fromkeys(
+        ("io_rounds", "cache_hits", "nodes_expanded", "nodes_visited", "blocks_scanned"), "count"
+    ),
     **dict.fromkeys(("codes_scanned", "codes_refined", "vectors_scored"), "count"),
     "bytes_read": "bytes",
     "seconds": "score",
@@ -66,13 +68,32 @@ class Effort(click.ParamType):  # type: ignore[type-arg]  # not generic in click
     show_default=True,
     help="Matches of each vector.",
 )
+@click.option(
+    "--offset",
+    type=click.IntRange(0, limits.K - 1),
+    default=0,
+    help="Leave out so many of the best: the next page.",
+)
+@click.option(
+    "--diversity",
+    type=click.FloatRange(0.0, 1.0),
+    help="Of the 4k best, k unlike each other: 0.0 the best alone, 1.0 the most unlike.",
+)
+@click.option("--group-by", metavar="FIELD", help="The best of each value of a declared field.")
+@click.option(
+    "--group-size",
+    type=click.IntRange(1, limits.GROUP_SIZE),
+    help="With --group-by, matches of each value (1); -k tells how many values.",
+)
 @options.filter_option
+@options.tenant_option
 @click.option(
     "--mode",
     type=click.Choice(MODES),
     default="auto",
     show_default=True,
-    help="exact: compare every vector; scan: read every code; graph: walk along neighbours.",
+    help="exact: compare every vector; scan: read every code; tree: walk over nodes nearby; "
+    "graph: walk along neighbours.",
 )
 @click.option(
     "--effort",
@@ -95,7 +116,12 @@ def search(
     source: str | None,
     like: str | None,
     k: int,
+    offset: int,
+    diversity: float | None,
+    group_by: str | None,
+    group_size: int | None,
     condition: dict[str, Any] | None,
+    tenant: str | None,
     mode: str,
     effort: float | str | None,
     estimator: str | None,
@@ -116,14 +142,21 @@ def search(
         raise click.UsageError("name what to search by: --vector FILE, or --id ID")
     if explain and (with_vector or relevance or surprise):
         raise click.UsageError("--explain shows ids and scores: leave the other columns out")
+    if explain and (offset or diversity is not None):
+        raise click.UsageError("--explain is of the best: leave --offset and --diversity out")
     if explain and console.format not in ("table", "json"):
         raise click.UsageError("--explain takes -o table or -o json")
+    if group_by is None and group_size is not None:
+        raise click.UsageError("--group-size is of groups: name their field, --group-by FIELD")
+    if group_by is not None and (explain or offset or diversity is not None):
+        raise click.UsageError("--group-by goes without --explain, --offset and --diversity")
     queries = None
     if source is not None:
         from .vectors import read_vectors
 
         queries = read_vectors(source)
-    settings: dict[str, Any] = {"filter": condition, "mode": mode, "min_score": min_score}
+    settings: dict[str, Any] = {"tenant": tenant, "filter": condition, "mode": mode}
+    settings |= {"min_score": min_score}
     asked = {"effort": effort, "estimator": estimator}
     settings |= {name: value for name, value in asked.items() if value is not None}
     scores = (*(RELEVANCE if relevance else ()), *(SURPRISE if surprise else ()))
@@ -131,13 +164,20 @@ def search(
         records = database.collection(collection)
         if queries is None:
             assert like is not None
-            queries = _stored_vector(records, like)
+            queries = _stored_vector(records, like, tenant)
         if explain:
             show_explained(console, _explanation(records, queries, k, settings))
             return
         settings |= {"with_payload": not no_payload, "with_vector": with_vector}
+        settings |= {"offset": offset} if offset else {}
+        settings |= {"diversity": diversity} if diversity is not None else {}
         settings |= {"with_relevance": True} if relevance else {}
         settings |= {"with_surprise": True} if surprise else {}
+        if group_by is not None:
+            settings |= {"groups": k, "group_size": group_size or 1}
+            grouped = _grouped(records, queries, group_by, settings)
+            show_groups(console, grouped, scores, several=len(queries) > 1, with_vector=with_vector)
+            return
         answers = _answers(records, queries, k, settings)
         show(console, answers, scores, several=len(queries) > 1, with_vector=with_vector)
 
@@ -163,17 +203,61 @@ def show(
             (),
         )
         return
-    numbered = several or console.format != "table"
+    rows = ((number, row) for number, matches in enumerate(answers) for row in rows_of(matches))
+    _show_rows(console, rows, (), scores, several=several, with_vector=with_vector)
+
+
+def show_groups(
+    console: Console,
+    answers: Iterator[Any],
+    scores: tuple[Column, ...] = (),
+    *,
+    several: bool,
+    with_vector: bool,
+) -> None:
+    """As ``show``, of ``Groups``: JSON has an object a group in that of the query."""
+    if console.format == "json":
+        console.rows(
+            (
+                {
+                    "query": number,
+                    "groups": [
+                        {"value": one.value, "matches": list(rows_of(one.matches))}
+                        for one in groups
+                    ],
+                }
+                for number, groups in enumerate(answers)
+            ),
+            (),
+        )
+        return
     rows = (
-        {"query": number, **row} if numbered else row
-        for number, matches in enumerate(answers)
-        for row in rows_of(matches)
+        (number, {"group": one.value, **row})
+        for number, groups in enumerate(answers)
+        for one in groups
+        for row in rows_of(one.matches)
     )
-    before = (Column("query"),) if numbered else ()
+    group = (Column("group"),)
+    _show_rows(console, rows, group, scores, several=several, with_vector=with_vector)
+
+
+def _show_rows(
+    console: Console,
+    rows: Iterator[tuple[int, dict[str, Any]]],
+    before: tuple[Column, ...],
+    scores: tuple[Column, ...],
+    *,
+    several: bool,
+    with_vector: bool,
+) -> None:
+    """A line a match; ``rows``: with the number of the query."""
+    numbered = several or console.format != "table"
+    shown = ({"query": number, **row} if numbered else row for number, row in rows)
+    before = ((Column("query"),) if numbered else ()) + before
     more = (Column("vector", kind="json"),) if with_vector else ()
     distance = () if console.format == "table" else (Column("distance", kind="score"),)
     console.rows(
-        rows,
+        shown,
         (*before, *COLUMNS[:2], *distance, *scores, COLUMNS[2], *more),
         empty="no record matches",
     )
@@ -211,9 +295,9 @@ def rows_of(matches: Any) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _stored_vector(records: Any, like: str) -> Any:
+def _stored_vector(records: Any, like: str, tenant: str | None) -> Any:
     (wanted,) = options.record_ids((like,), records.describe().id_kind)
-    found = records.get([wanted], with_payload=False, with_vector=True)
+    found = records.get([wanted], tenant=tenant, with_payload=False, with_vector=True)
     if not len(found):
         raise NotFound(f"there is no record {wanted!r} to search by", field="id")
     return found.vectors
@@ -223,6 +307,12 @@ def _explanation(records: Any, queries: Any, k: int, settings: dict[str, Any]) -
     if len(queries) != 1:
         raise click.UsageError(f"--explain takes one vector; got {len(queries)}")
     return records.explain(queries[0], k, **settings)
+
+
+def _grouped(records: Any, queries: Any, group_by: str, settings: dict[str, Any]) -> Iterator[Any]:
+    """The groups of each query."""
+    for query in queries:
+        yield records.search_groups(query, group_by, **settings)
 
 
 def _answers(records: Any, queries: Any, k: int, settings: dict[str, Any]) -> Iterator[Any]:

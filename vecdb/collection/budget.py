@@ -1,4 +1,4 @@
-"""Changing the memory budget of a collection, the one value of its schema that may change."""
+"""Changing the memory budget of a collection."""
 
 from __future__ import annotations
 

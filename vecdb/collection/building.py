@@ -35,6 +35,7 @@ from ..storage.page_geometry import PageGeometry, geometry
 from ..storage.records import Ids, id_kind
 from ..storage.segment_info import ColumnInfo, QuantizerInfo, SegmentInfo, TreeInfo
 from ..storage.segment_writer import SegmentWriter
+from .fields import for_column
 from .levels import GRAPH_DEGREE, GRAPH_SLOTS
 from .linking import Coded, Graph, make_graph, measure_on_pages
 from .residence import OpenReader
@@ -94,7 +95,8 @@ class Build:
             writer.write_ids(ids, origins)
             for index, (_, kind) in enumerate(sorted(schema.fields.items())):
                 column = self.columns[index]
-                writer.write_column(index, kind, (column[row] for row in order.rows.tolist()))
+                values = (column[row] for row in order.rows.tolist())
+                writer.write_column(index, kind, for_column(kind, values))
             self.check()
             info = SegmentInfo(
                 uuid=writer.uuid,

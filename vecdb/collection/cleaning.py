@@ -22,6 +22,7 @@ from ..storage.operations import Operation, put_upsert, scan_operations
 from ..storage.patches import drop_patches
 from ..storage.records import Ids, get_records, id_keys, pack_record
 from ..storage.transaction import Transaction
+from .access import move_accesses
 from .group import Group
 
 DEAD_ROWS = 4_096
@@ -146,5 +147,13 @@ def _write_again(
     moved = enumerate(zip(survivors.keys, survivors.sequences, strict=True), first_slot)
     group.transaction.put_many(
         "records", [(key, pack_record(slot, last)) for slot, (key, last) in moved]
+    )
+    move_accesses(
+        group,
+        row,
+        survivors.keys,
+        survivors.slots.tolist(),
+        first_slot,
+        operation.sequence,
     )
     return operation

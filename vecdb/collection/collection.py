@@ -9,13 +9,15 @@ from ..results import CollectionInfo, SealResult
 from . import reads
 from .arguments import check_flag
 from .budget import set_budget
+from .field_methods import FieldMethods
 from .read_methods import ReadMethods
 from .sealer import built_result
 from .search_methods import SearchMethods
+from .tenant_methods import TenantMethods
 from .write_methods import WriteMethods
 
 
-class Collection(WriteMethods, ReadMethods, SearchMethods):
+class Collection(WriteMethods, ReadMethods, SearchMethods, TenantMethods, FieldMethods):
     """A handle of one collection, by its name or an alias; cheap, and safe for any thread.
 
     ``timeout`` of every method: seconds, or None.

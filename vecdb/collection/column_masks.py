@@ -23,6 +23,9 @@ from numpy.typing import NDArray
 from ..filters import And, Compare, Node, Not, Or
 from ..filters.expression import Scalar
 from ..storage.columns import STATE_NULL, STATE_VALUE, VALUE_DTYPES, Column
+from .column_pairs import match_points, match_uuids
+from .column_texts import match_texts
+from .masks import any_in_groups
 
 Bits = NDArray[np.bool_]
 TestSlots = Callable[[NDArray[np.int64]], Bits]
@@ -30,8 +33,6 @@ TestSlots = Callable[[NDArray[np.int64]], Bits]
 
 _FEW_VALUES = 16
 """Up to so many are compared one after the other; of more each value is looked up."""
-_SPARSE_SHARE = 1 / 32
-"""Up to this share of values, slots are looked up one by one; counting them all is faster above."""
 
 
 class Unsupported(Exception):
@@ -114,27 +115,29 @@ def _compare(node: Compare, columns: Mapping[str, Column], count: int) -> Bits:
     if node.operator == "exists":
         return np.diff(column.ends, prepend=np.uint32(0)) > 0
     if node.operator == "all" and len(node.values) > 1:  # which only a list can have
-        each = (_some_element(column, _equal(column, value)) for value in node.values)
+        each = (
+            _some_element(column, _match_values(column, "eq", (value,))) for value in node.values
+        )
         return reduce(np.logical_and, each)
     return _some_element(column, _match_values(column, node.operator, node.values))
 
 
 def _some_element(column: Column, hits: Bits) -> Bits:
     """bool by slot of bool by value: whether some value of the slot is one."""
-    count = len(column.state)
-    if len(hits) == count and bool((column.state == STATE_VALUE).all()):
+    if len(hits) == len(column.state) and bool((column.state == STATE_VALUE).all()):
         return hits  # value s is that of slot s
-    if np.count_nonzero(hits) <= _SPARSE_SHARE * len(hits):
-        found = np.zeros(count, np.bool_)
-        places = np.flatnonzero(hits).astype(np.uint32)
-        found[np.searchsorted(column.ends, places, side="right")] = True
-        return found
-    before = np.concatenate([[np.uint32(0)], np.cumsum(hits, dtype=np.uint32)])
-    return np.diff(before[column.ends], prepend=np.uint32(0)) > 0
+    return any_in_groups(column.ends, hits)
 
 
 def _match_values(column: Column, operator: str, values: tuple[Scalar, ...]) -> Bits:
     """bool by value: whether it is what the filter wants."""
+    wanted: Any = values  # of the column's type, for its parser has checked them
+    if column.kind == "uuid":
+        return match_uuids(column.values, operator, wanted)
+    if column.kind == "geo":
+        return match_points(column.values, operator, wanted)
+    if column.kind == "text":
+        return match_texts(column, operator, wanted)
     if operator == "in":
         return _one_of(column, values)
     if operator == "prefix" and column.kind == "keyword":

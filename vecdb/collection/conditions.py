@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..errors import InvalidArgument, PreconditionFailed
-from ..filters import compile_filter, parse_filter
+from ..filters import compile_filter, fields_of, parse_filter
 from ..storage.transaction import Transaction
 from .payload import decode_payload
 
@@ -18,12 +18,13 @@ KINDS = ("if_absent", "if_present", "if_sequence", "filter")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """A checked condition. ``text`` tells two conditions apart."""
+    """A checked condition. ``text`` tells two apart; ``fields``: what its filter compares."""
 
     kind: str
     sequence: int = 0
     test: Callable[[Any], bool] | None = None
     text: bytes = b""
+    fields: frozenset[str] = frozenset()
 
     def require(
         self,
@@ -82,8 +83,24 @@ def parse_condition(condition: object, fields: Mapping[str, str]) -> Condition |
         if node is None:
             raise _malformed("its filter is None")
         test = compile_filter(node, fields)
-        return Condition(kind=kind, test=test, text=f"{kind} {node!r}".encode())
+        text = f"{kind} {node!r}".encode()
+        return Condition(kind=kind, test=test, text=text, fields=fields_of(node))
     raise _malformed(f"{str(kind)[:40]!r} is not known")
+
+
+def require_same_fields(
+    used: Iterable[str], before: Mapping[str, str], now: Mapping[str, str]
+) -> None:
+    """Raise if a field that a filter compares is declared otherwise than when it was checked."""
+    for name in sorted(used):
+        if before.get(name) != now.get(name):
+            raise PreconditionFailed(
+                f"the declaration of field {name!r} was changed while the call was under way; "
+                "nothing was applied",
+                field=name,
+                reason="FIELDS_CHANGED",
+                hint="Repeat the call",
+            )
 
 
 def _malformed(found: str) -> InvalidArgument:

@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..deadline import Deadline
-from ..filters import EVERYTHING, NOTHING, Node, compile_filter
+from ..filters import EVERYTHING, NOTHING, Node, compile_filter, fields_of
 from ..storage.catalogue import CollectionRow, State
 from ..storage.format import NUMBER
 from ..storage.patches import Patches, count_changes, scan_patches
 from ..storage.records import unpack_record
 from ..storage.transaction import Transaction
-from .matching import MaskCache, Matched, Matching
+from .matching import MaskCache, Matched, Matching, Typed
 from .payload import decode_payload
-from .record_tests import KnownFields, RecordTests, Test
+from .record_tests import KnownFields, RecordFields, RecordTests, Test
 from .snapshot import Snapshot
 
 _CHECK_RECORDS = 1_024
@@ -73,7 +73,7 @@ class FilterCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # Guarded by self._lock; oldest use first.
-        self._found: OrderedDict[tuple[int, Node], Matched] = OrderedDict()
+        self._found: OrderedDict[tuple[int, Typed], Matched] = OrderedDict()
         self._masks = MaskCache()
         self._known = KnownFields()
         self._patches: dict[int, tuple[int, Patches]] = {}  # Guarded by self._lock.
@@ -93,7 +93,9 @@ class FilterCache:
         """
         if node == NOTHING:
             return np.empty(0, np.int64)
-        key = (row.number, node)
+        fields = row.schema.fields
+        typed = node, tuple((name, fields[name]) for name in sorted(fields_of(node)))
+        key = row.number, typed
         with self._lock:
             kept = self._found.get(key)
             if kept is not None and kept.sequence == state.sequence:
@@ -106,17 +108,17 @@ class FilterCache:
             found = Matched(sequence=state.sequence, origins=origins)
         else:
             found = Matching(
-                records=RecordTests(transaction, row, test, deadline, self._known),
+                records=RecordTests(self.fields_of(transaction, row, deadline), test),
                 snapshot=snapshot,
-                node=node,
-                patches=self._patches_of(transaction, row),
+                typed=typed,
+                patches=self.patches_of(transaction, row),
                 masks=self._masks,
             ).find(kept)
         found.origins.flags.writeable = False
         self._keep(key, found)
         return found.origins
 
-    def _keep(self, key: tuple[int, Node], found: Matched) -> None:
+    def _keep(self, key: tuple[int, Typed], found: Matched) -> None:
         with self._lock:
             kept = self._found.get(key)
             if kept is not None and kept.sequence > found.sequence:
@@ -129,7 +131,14 @@ class FilterCache:
     def _held_slots(self) -> int:
         return sum(len(one.origins) for one in self._found.values())
 
-    def _patches_of(self, transaction: Transaction, row: CollectionRow) -> Patches:
+    def fields_of(
+        self, transaction: Transaction, row: CollectionRow, deadline: Deadline
+    ) -> RecordFields:
+        """What reads the declared fields of records, and remembers those that no column has."""
+        return RecordFields(transaction, row, deadline, self._known)
+
+    def patches_of(self, transaction: Transaction, row: CollectionRow) -> Patches:
+        """Of all records whose payload was changed after it was written."""
         version = count_changes(transaction, row.number)
         with self._lock:
             known, patches = self._patches.get(row.number, (-1, None))

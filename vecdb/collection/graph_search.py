@@ -6,7 +6,6 @@ finds a record, its score is the one that exact search gives it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,23 +16,19 @@ from numpy.typing import NDArray
 from ..index.coded import CodedRun
 from ..index.flat import Nearest
 from ..index.graph import GraphRun, Walk, walk_graph
+from ..index.lists import Lists, Scored
 from ..index.page_walk import PagePart, PageWalk, allowance_of, walk_pages
-from ..index.rescore import nearest_order, rescore, to_distances, to_scores
+from ..index.rescore import to_scores
 from ..index.scan_codes import Scan
 from ..index.shortlist import rows_kept, shortlist
-from ..kernels.order import best_of_each
-from .paged_scores import Scored, score_on_disk
-from .sealed_rows import PagedRows
+from .answers import answers_of, score_places
 from .snapshot import Snapshot
 
 if TYPE_CHECKING:
     from .scanning import Lookup
 
-GRAPH_SHARE = 0.3
-"""Where a smaller share of the records matches, codes are scanned instead."""
 _WIDTH_MAX = 8_192
 _WIDER = 4.0  # at most, where few match
-_K_TOGETHER = 64  # so many matches of all queries are chosen in one call
 _NO_PLACES = np.empty(0, np.int64)
 
 
@@ -48,13 +43,13 @@ class Paths:
 
 def paths_of(snapshot: Snapshot, origins: NDArray[np.int64] | None) -> Paths:
     paths = Paths(arrays=[], parts=[], scanned=[])
-    for sealed, base, mask in snapshot.chosen(origins):
+    for sealed, base, some in snapshot.chosen(origins):
         if sealed.segment.entries is None:
-            paths.scanned.append(sealed.coded(base, mask))
+            paths.scanned.append(sealed.coded(base, some))
         elif sealed.segment.on_pages:
-            paths.parts.append(sealed.page_part(base, mask))
+            paths.parts.append(sealed.page_part(base, some))
         else:
-            paths.arrays.append(sealed.graph(base, mask))
+            paths.arrays.append(sealed.graph(base, some))
     paths.scanned.extend(snapshot.coded_tail(origins))
     return paths
 
@@ -78,79 +73,60 @@ def search_graph(lookup: Lookup, factor: float, sigmas: float) -> list[Nearest] 
     snapshot = lookup.snapshot
     paths = paths_of(snapshot, lookup.origins)
     width = walk_width(snapshot, lookup.k, factor, lookup.matching / max(1, snapshot.live))
-    on_disk, in_memory = _split(snapshot, _choose(lookup, paths, width, sigmas))
-    scored = _score_in_memory(lookup, in_memory)
-    if any(map(len, on_disk)):
-        scored = _join(scored, score_on_disk(lookup, on_disk))
+    scored = score_places(lookup, _choose(lookup, paths, width, sigmas))
     if paths.parts:
-        scored = _join(scored, _walk_pages(lookup, paths.parts, width))
+        scored = scored.and_also(_walk_pages(lookup, paths.parts, width))
     wanted = min(lookup.k, lookup.matching)
-    if any(len(places) < wanted for places, _ in scored):
+    if (scored.lists.sizes < wanted).any():
         return None
-    lookup.tally.add(vectors_scored=sum(len(places) for places, _ in scored))
-    return _answers(lookup, scored)
+    lookup.tally.add(vectors_scored=len(scored.scores))
+    return answers_of(lookup, scored)
 
 
-def _choose(lookup: Lookup, paths: Paths, width: int, sigmas: float) -> list[NDArray[np.int64]]:
+def _choose(lookup: Lookup, paths: Paths, width: int, sigmas: float) -> Lists:
     """Places to score of each query: what the walk leaves, and the scan of the rest."""
     store, quantizer = lookup.store, lookup.snapshot.tail.encoder.quantizer
-    found: list[list[NDArray[np.int64]]] = [[_NO_PLACES] for _ in range(len(lookup.queries))]
-    if paths.arrays:
-        walk = Walk(
-            k=lookup.k,
-            width=width,
-            sigmas=sigmas,
-            deadline=lookup.deadline,
-            pool=store.pool,
-            threads=store.threads,
-        )
-        walked = walk_graph(paths.arrays, quantizer, lookup.queries, walk)
-        for places, one in zip(found, walked, strict=True):
-            places.append(one.places)
-        for name in ("nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined"):
-            lookup.tally.add(**{name: sum(getattr(one, name) for one in walked)})
-    matching = sum(run.matching_count() for run in paths.scanned)
-    if matching:
-        scan = Scan(
-            k=min(lookup.k, matching),
-            matching=matching,
-            kept=rows_kept(lookup.k, 1.0, matching),
-            deadline=lookup.deadline,
-            pool=store.pool,
-            threads=store.threads,
-        )
-        lists = shortlist(paths.scanned, quantizer, lookup.queries, scan)
-        for places, some in zip(found, lists, strict=True):
-            places.append(some.places)
-        lookup.tally.add(
-            codes_scanned=matching * len(lists), codes_refined=sum(one.refined for one in lists)
-        )
-    return [np.concatenate(places) for places in found]
-
-
-def _split(
-    snapshot: Snapshot, places: list[NDArray[np.int64]]
-) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-    """The places whose vectors are on the disk, and those in memory: a level is of all segments."""
-    if not any(sealed.segment.vectors is None for sealed in snapshot.segments):
-        return [_NO_PLACES] * len(places), places
-    edge = snapshot.tail_base
-    return [one[one < edge] for one in places], [one[one >= edge] for one in places]
-
-
-def _score_in_memory(lookup: Lookup, places: list[NDArray[np.int64]]) -> list[Scored]:
-    runs = [run for run in lookup.snapshot.runs() if not isinstance(run, PagedRows) and len(run)]
-    return rescore(
-        sorted(runs, key=lambda run: run.first),
-        lookup.as_queries,
-        places,
+    rest = scan_rest(lookup, paths.scanned, 1.0)
+    if not paths.arrays:
+        return Lists.of(rest)
+    walk = Walk(
+        k=lookup.k,
+        width=width,
+        sigmas=sigmas,
         deadline=lookup.deadline,
-        pool=lookup.store.pool,
-        threads=lookup.store.threads,
+        pool=store.pool,
+        threads=store.threads,
     )
+    walked = walk_graph(paths.arrays, quantizer, lookup.queries, walk)
+    for name in ("nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined"):
+        lookup.tally.add(**{name: int(getattr(walked, name).sum())})
+    if not any(map(len, rest)):
+        return walked.found
+    return Lists.of([np.concatenate(both) for both in zip(walked.found, rest, strict=True)])
 
 
-def _walk_pages(lookup: Lookup, parts: list[PagePart], width: int) -> list[Scored]:
+def scan_rest(lookup: Lookup, runs: list[CodedRun], factor: float) -> list[NDArray[np.int64]]:
+    """Places to score of each query among runs that nothing walks: by all their codes."""
+    matching = sum(run.matching_count() for run in runs)
+    if not matching:
+        return [_NO_PLACES] * len(lookup.queries)
+    store, quantizer = lookup.store, lookup.snapshot.tail.encoder.quantizer
+    scan = Scan(
+        k=min(lookup.k, matching),
+        matching=matching,
+        kept=rows_kept(lookup.k, factor, matching),
+        deadline=lookup.deadline,
+        pool=store.pool,
+        threads=store.threads,
+    )
+    lists = shortlist(runs, quantizer, lookup.queries, scan)
+    lookup.tally.add(
+        codes_scanned=matching * len(lists), codes_refined=sum(one.refined for one in lists)
+    )
+    return [one.places for one in lists]
+
+
+def _walk_pages(lookup: Lookup, parts: list[PagePart], width: int) -> Scored:
     snapshot = lookup.snapshot
     walk = PageWalk(
         k=lookup.k,
@@ -172,56 +148,9 @@ def _walk_pages(lookup: Lookup, parts: list[PagePart], width: int) -> list[Score
         lookup.tally.add(**{name: sum(getattr(one, name) for one in walked)})
     norms = lookup.as_queries.norms
     metric = snapshot.tail.schema.metric
-    return [
-        (one.places, to_scores(metric, one.raw, np.sqrt(one.squares), norms[query : query + 1]))
-        for query, one in enumerate(walked)
-    ]
-
-
-def _join(some: Sequence[Scored], others: Sequence[Scored]) -> list[Scored]:
-    """Of each query both; they share no place."""
-    return [
-        (np.concatenate((places, more)), np.concatenate((scores, further)))
-        for (places, scores), (more, further) in zip(some, others, strict=True)
-    ]
-
-
-def _answers(lookup: Lookup, scored: Sequence[Scored]) -> list[Nearest]:
-    """The best of what was scored for each query."""
-    if lookup.min_score is not None or lookup.k > _K_TOGETHER:
-        return [_answer(lookup, places, scores) for places, scores in scored]
-    places = np.concatenate([one for one, _ in scored])
-    scores = np.concatenate([one for _, one in scored])
-    edges = np.zeros(len(scored) + 1, np.int64)
-    np.cumsum([len(one) for one, _ in scored], out=edges[1:])
-    order = np.zeros((len(scored), lookup.k), np.int64)
-    sizes, tied = np.empty(len(scored), np.int64), np.empty(len(scored), np.uint8)
-    best_of_each(scores, edges, order, sizes, tied)
-    slots, best = places[order], scores[order]
-    distances = to_distances(lookup.snapshot.tail.schema.metric, best)
-    return [
-        _answer(lookup, *scored[query])
-        if tied[query]
-        else Nearest(
-            slots=slots[query, :size],
-            scores=best[query, :size],
-            distances=distances[query, :size],
-            scanned=lookup.matching,
-            candidates=len(scored[query][0]),
-        )
-        for query, size in enumerate(sizes.tolist())
-    ]
-
-
-def _answer(lookup: Lookup, places: NDArray[np.int64], scores: NDArray[np.float64]) -> Nearest:
-    snapshot = lookup.snapshot
-    order = nearest_order(
-        places, scores, lookup.k, ids_of=snapshot.ids_of, min_score=lookup.min_score
-    )
-    return Nearest(
-        slots=places[order],
-        scores=scores[order],
-        distances=to_distances(snapshot.tail.schema.metric, scores[order]),
-        scanned=lookup.matching,
-        candidates=len(places),
+    return Scored.of(
+        [
+            (one.places, to_scores(metric, one.raw, np.sqrt(one.squares), norms[query : query + 1]))
+            for query, one in enumerate(walked)
+        ]
     )

@@ -36,6 +36,19 @@ class Change:
     operations: list[Operation] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantSweep:
+    """How far the records of tenants that are gone have been swept.
+
+    - ``dead``: the grant numbers that this pass takes off the records; empty: it begins
+    - ``start``: the first key of table ``access`` that it has not seen
+    """
+
+    row: CollectionRow
+    dead: frozenset[int] = frozenset()
+    start: bytes = b""
+
+
 class Part(Protocol):
     """What the writes of a group to something that is no collection share, such as a cache."""
 
@@ -55,6 +68,7 @@ class Group:
         self.changes: dict[int, Change] = {}
         self.swaps: dict[int, Callable[[Snapshot], Snapshot]] = {}
         self.dropped: list[int] = []
+        self.sweeps: dict[int, TenantSweep | None] = {}  # to go on with; None: done
         self.swept = False  # nothing is left of the collections that were dropped
         self._parts: dict[int, Any] = {}
         self._publish = publish

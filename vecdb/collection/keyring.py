@@ -10,7 +10,9 @@ from .. import limits
 from ..errors import InvalidArgument, LimitExceeded, NotFound, PreconditionFailed
 from ..keys import KeyInfo, KeyRights, from_us
 from ..storage import credentials
+from ..storage.catalogue import scan_collections
 from ..storage.credentials import Credential
+from ..storage.principals import find_principal
 from .group import Group
 from .store import Store
 
@@ -57,6 +59,19 @@ def revoke_key(store: Store, key: str) -> None:
             credentials.put_credential(group.transaction, gone, takes_away=True)
 
     _write(store, revoke)
+
+
+def revoke_keys_of(group: Group, tenant: str) -> None:
+    """Refuse the keys of a tenant that no collection has any more, as part of a write."""
+    transaction = group.transaction
+    for row in scan_collections(transaction):
+        if find_principal(transaction, row.number, tenant) is not None:
+            return
+    for found in list(credentials.scan_credentials(transaction)):
+        if found.info.tenant == tenant and found.info.revoked is None:
+            info = replace(found.info, revoked=from_us(group.now_us), overlap=None)
+            gone = replace(found, info=info, old_digest=None)
+            credentials.put_credential(transaction, gone, takes_away=True)
 
 
 def rotate_key(store: Store, key: str, overlap: float) -> str:

@@ -96,7 +96,7 @@ def make_graph(
     def find(queries: NDArray[np.float32], width: int) -> list[NDArray[np.int64]]:
         check()
         walk = Walk(k=NEAREST, width=width, pool=pool, threads=threads)
-        return [one.places for one in walk_graph([run], quantizer, queries, walk)]
+        return list(walk_graph([run], quantizer, queries, walk).found)
 
     sample = draw_sample(links, vectors, quantizer.metric, seed)
     return Graph(run=run, sample=sample, widths=measure_widths(sample, find))

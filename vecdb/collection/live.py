@@ -22,7 +22,8 @@ from ..storage.transaction import Transaction
 from .joined import gather_operations
 from .levels import sizes_of
 from .residence import Residence
-from .segment import Sealed, quantizer_of
+from .sealed import Sealed
+from .segment import quantizer_of
 from .segments import Segments
 from .snapshot import Snapshot
 from .tail import Tail

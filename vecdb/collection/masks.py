@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+Bits = NDArray[np.bool_]
+
+_SPARSE_SHARE = 1 / 32
+"""Up to this share of hits, groups are looked up one by one; counting them all is faster above."""
 
 
 def full_mask(count: int) -> NDArray[np.uint8]:
@@ -36,3 +43,15 @@ def bits_of(mask: NDArray[np.uint8], start: int, stop: int) -> NDArray[np.uint8]
     skipped = start & 7
     some = mask[start >> 3 : (stop + 7) >> 3]
     return np.unpackbits(some, count=skipped + stop - start, bitorder="little")[skipped:]
+
+
+def any_in_groups(ends: NDArray[np.unsignedinteger[Any]], hits: NDArray[np.bool_]) -> Bits:
+    """bool by group: whether some of its hits is one; group g has those up to ``ends[g]``."""
+    if np.count_nonzero(hits) <= _SPARSE_SHARE * len(hits):
+        found: Bits = np.zeros(len(ends), np.bool_)
+        places = np.flatnonzero(hits).astype(ends.dtype)
+        found[np.searchsorted(ends, places, side="right")] = True
+        return found
+    before = np.concatenate([np.zeros(1, ends.dtype), np.cumsum(hits, dtype=ends.dtype)])
+    found = np.diff(before[ends], prepend=ends.dtype.type(0)) > 0
+    return found

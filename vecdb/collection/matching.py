@@ -22,13 +22,15 @@ from ..storage.patches import Patches
 from .column_masks import match_columns
 from .masks import slots_in, unpack_mask
 from .record_tests import RecordTests
-from .segment import Sealed
+from .sealed import Sealed
 from .snapshot import Snapshot
 
 MASK_BYTES = 64 * 1024 * 1024
 """Masks of segments that are kept, those used last."""
 _SCATTER_SPAN = 32  # origins among so many numbers each are put in order by marking, not by sorting
 
+Typed = tuple[Node, tuple[tuple[str, str], ...]]
+"""A filter and the types of its fields: declared anew, a field may have another."""
 Origins = NDArray[np.int64]
 Bits = NDArray[np.bool_]
 
@@ -44,12 +46,12 @@ class MaskCache:
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
         # Guarded by self._lock; oldest use first. With the sequence that the mask is good from.
-        self._masks: OrderedDict[tuple[UUID, Node], tuple[int, NDArray[np.uint8]]] = OrderedDict()
+        self._masks: OrderedDict[tuple[UUID, Typed], tuple[int, NDArray[np.uint8]]] = OrderedDict()
         self._bytes = 0
 
-    def get(self, segment: UUID, node: Node, sequence: int) -> NDArray[np.uint8] | None:
+    def get(self, segment: UUID, typed: Typed, sequence: int) -> NDArray[np.uint8] | None:
         """The mask as a commit of that sequence sees it, but for patched records."""
-        key = segment, node
+        key = segment, typed
         with self._lock:
             since, mask = self._masks.get(key, (0, None))
             if mask is None or since > sequence:
@@ -57,8 +59,8 @@ class MaskCache:
             self._masks.move_to_end(key)
             return mask
 
-    def put(self, segment: UUID, node: Node, since: int, mask: NDArray[np.uint8]) -> None:
-        key = segment, node
+    def put(self, segment: UUID, typed: Typed, since: int, mask: NDArray[np.uint8]) -> None:
+        key = segment, typed
         with self._lock:
             if key in self._masks:
                 self._bytes -= self._masks.pop(key)[1].nbytes
@@ -94,7 +96,7 @@ class Matching:
 
     records: RecordTests
     snapshot: Snapshot
-    node: Node
+    typed: Typed
     patches: Patches
     masks: MaskCache
 
@@ -168,21 +170,20 @@ class Matching:
     def _mask_of(self, sealed: Sealed) -> NDArray[np.uint8]:
         """By columns, and by payload where these do not tell; patched records as they were."""
         segment, sequence = sealed.segment, self.snapshot.sequence
-        mask = self.masks.get(segment.uuid, self.node, sequence)
+        mask = self.masks.get(segment.uuid, self.typed, sequence)
         if mask is not None:
             return mask
         self.records.deadline.check("filtering records")
-        tested: list[int] = []
-        test_slots = partial(self._test_slots, sealed, tested)
-        bits = match_columns(self.node, segment.columns, len(segment), test_slots)
+        test_slots = partial(self._test_slots, sealed)
+        columns = segment.columns.of(self.records.fields.row.schema.fields)
+        bits = match_columns(self.typed[0], columns, len(segment), test_slots)
         mask = np.packbits(bits, bitorder="little")
         mask.flags.writeable = False
-        self.masks.put(segment.uuid, self.node, sequence if tested else 0, mask)
+        self.masks.put(segment.uuid, self.typed, sequence, mask)
         return mask
 
-    def _test_slots(self, sealed: Sealed, tested: list[int], slots: NDArray[np.int64]) -> Bits:
+    def _test_slots(self, sealed: Sealed, slots: NDArray[np.int64]) -> Bits:
         """Dead ones have no payload to test."""
-        tested.append(len(slots))
         live = unpack_mask(sealed.mask, len(sealed))[slots].view(np.bool_)
         found = np.zeros(len(slots), np.bool_)
         found[live] = self.records.of(sealed.segment.ids.take(slots[live]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -11,18 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..index.lists import Lists, Scored, distinct
 from ..index.rescore import to_scores
 from ..index.share import share
 from ..kernels.page_score import score_on_pages
 from ..storage.format import DTYPE_CODES
 from ..storage.stored_pages import StoredPages
-from .segment import Sealed
+from .sealed import Sealed
 
 if TYPE_CHECKING:
     from .scanning import Lookup
-
-Scored = tuple[NDArray[np.int64], NDArray[np.float64]]
-"""Places of one query and their scores."""
 
 _GROUP_PAGES = 1_024
 """Pages that are read together for several queries, about."""
@@ -44,93 +41,82 @@ class _Asked:
     at: NDArray[np.int64]
 
 
-def score_on_disk(lookup: Lookup, places: list[NDArray[np.int64]]) -> list[Scored]:
+def score_on_disk(lookup: Lookup, lists: Lists) -> Scored:
     """The scores of the places of each query, and of all that match on the pages read for them.
 
-    - ``places``: of segments whose vectors are on the disk, for each query
+    - ``lists``: places of segments whose vectors are on the disk
 
     Whatever page a query needs is scored whole, for that query alone: an answer does not depend on
     the other queries.
     """
-    groups = _group(places)
+    groups = _group(lists)
 
-    def work(queue: deque[tuple[int, int]]) -> list[tuple[int, list[Scored]]]:
-        done: list[tuple[int, list[Scored]]] = []
+    def work(queue: deque[tuple[int, int]]) -> list[tuple[int, Scored]]:
+        done: list[tuple[int, Scored]] = []
         while True:
             lookup.deadline.check("reading pages")
             try:
                 start, end = queue.popleft()
             except IndexError:
                 return done
-            done.append((start, _score_group(lookup, start, places[start:end])))
+            done.append((start, _score_group(lookup, start, lists.part(start, end))))
 
     shares = share(groups, work, lookup.store.pool, lookup.store.threads)
     found = sorted((one for some in shares for one in some), key=lambda one: one[0])
-    return [scored for _, some in found for scored in some]
+    return Scored.chained([scored for _, scored in found])
 
 
-def _group(places: Sequence[NDArray[np.int64]]) -> list[tuple[int, int]]:
+def _group(lists: Lists) -> list[tuple[int, int]]:
     """Bounds of groups of queries that need about as many pages as are read at once."""
-    edges, count = [0], 0
-    for query, one in enumerate(places):
-        if count and count + len(one) > _GROUP_PAGES:
+    edges, bounds, start = [0], lists.edges.tolist(), 0
+    for query in range(len(lists)):
+        if start < bounds[query] and bounds[query + 1] - start > _GROUP_PAGES:
             edges.append(query)
-            count = 0
-        count += len(one)
-    return list(zip(edges, [*edges[1:], len(places)], strict=True))
+            start = bounds[query]
+    return list(pairwise([*edges, len(lists)]))
 
 
-def _score_group(
-    lookup: Lookup, first_query: int, places: Sequence[NDArray[np.int64]]
-) -> list[Scored]:
-    asked = _ask(lookup, places)
-    found: list[list[Scored]] = [[] for _ in places]
+def _score_group(lookup: Lookup, first_query: int, lists: Lists) -> Scored:
+    asked = _ask(lookup, lists)
+    count = len(lists)
+    scored = Scored(lists.where(np.zeros(len(lists.places), np.bool_)), np.empty(0))
     if asked:
         residence = asked[0].sealed.segment.residence
         wanted = [(_pages_of(one), one.distinct) for one in asked]
         with residence.hold(wanted, lookup.tally) as held:
             for one, addresses in zip(asked, held.addresses, strict=True):
-                _score_pages(lookup, first_query, one, addresses, found)
-    return [
-        (np.concatenate([one[0] for one in some]), np.concatenate([one[1] for one in some]))
-        if some
-        else (np.empty(0, np.int64), np.empty(0, np.float64))
-        for some in found
-    ]
+                scored = scored.and_also(_score_pages(lookup, first_query, count, one, addresses))
+    return scored
 
 
-def _ask(lookup: Lookup, places: Sequence[NDArray[np.int64]]) -> list[_Asked]:
+def _ask(lookup: Lookup, lists: Lists) -> list[_Asked]:
     """What to read of each segment."""
-    query_of = np.repeat(np.arange(len(places)), [len(one) for one in places])
-    every = np.concatenate(places)
+    query_of, places = lists.query_of, lists.places
     asked = []
-    for sealed, base, mask in lookup.chosen:
-        here = (every >= base) & (every < base + len(sealed))
+    for sealed, base, some in lookup.chosen:
+        here = (places >= base) & (places < base + len(sealed))
         if not here.any():
             continue
-        pages = (every[here] - base) // _pages_of(sealed).geometry.per_page
-        pairs = np.unique(query_of[here] << 32 | pages)
-        distinct, at = np.unique(pairs & 0xFFFFFFFF, return_inverse=True)
+        pages = (places[here] - base) // _pages_of(sealed).geometry.per_page
+        pairs = distinct(query_of[here] << 32 | pages)
+        page_of = pairs & 0xFFFFFFFF
+        numbers = distinct(page_of)
         asked.append(
             _Asked(
                 sealed=sealed,
                 base=base,
-                mask=sealed.masked(mask),
-                distinct=distinct,
+                mask=sealed.masked(some),
+                distinct=numbers,
                 query_of=pairs >> 32,
-                at=at,
+                at=np.searchsorted(numbers, page_of),
             )
         )
     return asked
 
 
 def _score_pages(
-    lookup: Lookup,
-    first_query: int,
-    asked: _Asked,
-    addresses: NDArray[np.int64],
-    found: list[list[Scored]],
-) -> None:
+    lookup: Lookup, first_query: int, count: int, asked: _Asked, addresses: NDArray[np.int64]
+) -> Scored:
     """Score every member that matches of every page, for each query that asked for the page."""
     pages = _pages_of(asked)
     geometry = pages.geometry
@@ -157,10 +143,7 @@ def _score_pages(
     )
     norms = queries.norms[query_of + first_query]
     scores = to_scores(metric, raw, np.sqrt(squares), norms)
-    edges = np.searchsorted(query_of, np.arange(len(found) + 1)).tolist()
-    for query, (start, end) in enumerate(pairwise(edges)):
-        if start < end:
-            found[query].append((asked.base + slots[start:end], scores[start:end]))
+    return Scored(Lists.owned(asked.base + slots, query_of, count), scores)
 
 
 def _pages_of(some: Sealed | _Asked) -> StoredPages:

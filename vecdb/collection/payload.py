@@ -54,6 +54,13 @@ def encode_payloads(
     ]
 
 
+def check_stored_payload(text: bytes, fields: Mapping[str, str], where: str) -> None:
+    """Raise where the values of ``fields`` do not fit; ``text``: of ``encode_payload``."""
+    payload = decode_payload(text)
+    if payload:
+        check_payload_fields(payload, fields, where)
+
+
 def decode_payload(text: bytes) -> dict[str, Any] | None:
     """A stored payload; None for none."""
     return json.loads(text) if text else None

@@ -23,8 +23,8 @@ from .building import Build, build_bytes, disk_bytes
 from .fields import read_fields
 from .levels import add_sizes, choose_level, layout_at, sizes_of, sizes_to_be
 from .residence import Residence
+from .sealed import Sealed
 from .sealing import Swap, make_background, tail_rows
-from .segment import Sealed
 from .snapshot import Snapshot
 from .writes import collection_gone
 
@@ -61,6 +61,7 @@ def plan_seal(
     """
     with store.view(row.name, with_snapshot=True) as view:
         snapshot = _snapshot_of(view, row)
+        row = view.row  # its fields may have changed since
         operations = scan_operations(view.transaction, row.number, row.schema)
         slots, boundary, through = tail_rows(
             operations, snapshot, view.state, _rows_max(store, row)
@@ -113,6 +114,7 @@ def plan_compaction(
     """
     with store.view(row.name, with_snapshot=True) as view:
         snapshot = _snapshot_of(view, row)
+        row = view.row  # its fields may have changed since
         wanted = choose(snapshot.segments) or _much_patched(view, snapshot)
         taken = _that_fit(wanted, _rows_max(store, row))
         if not taken:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..deadline import Deadline
 from ..errors import InvalidArgument, StorageError
-from ..filters import EVERYTHING, parse_filter
+from ..filters import EVERYTHING, Node, parse_filter
 from ..results import CollectionInfo, Records
 from ..storage import format
 from ..storage.catalogue import CollectionRow, State, scan_aliases
@@ -23,26 +23,43 @@ from .cleaning import dead_rows
 from .filtering import make_test, scan_matching
 from .levels import Plan, add_sizes, choose_level, sizes_of
 from .memory import measure_memory
+from .snapshot import Snapshot
 from .store import Store, View
+from .visible import KeyTest, count_visible, visible_origins
 from .writes import check_id_kind
 
+_SCAN_RECORDS = 1_024
+_SET_SHARE = 16
+"""Who sees less than this part of the records has its own looked up, rather than all of them."""
 _KIND_NAMES = {format.ID_NONE: None, format.ID_INT: "int", format.ID_STR: "str"}
 
 
-def get(store: Store, name: str, ids: Ids, *, with_payload: bool, with_vector: bool) -> Records:
-    """The records of ``ids``, in that order; those not stored are ``missing``."""
+def get(
+    store: Store,
+    name: str,
+    ids: Ids,
+    *,
+    tenant: str | None,
+    with_payload: bool,
+    with_vector: bool,
+) -> Records:
+    """The records of ``ids``, in that order; those not stored, or not seen, are ``missing``."""
     with store.view(name, with_snapshot=with_vector) as view:
         check_id_kind(view.state, id_kind(ids), "ids")
         keys = id_keys(view.row.number, ids)
         stored = get_records(view.transaction, list(set(keys)))
+        if tenant is not None:
+            seen = KeyTest(view.transaction, view.row.number, tenant).of(list(stored))
+            stored = {key: stored[key] for key in seen}
         present = [place for place, key in enumerate(keys) if key in stored]
         absent = [place for place, key in enumerate(keys) if key not in stored]
         found = [(keys[place], *stored[keys[place]]) for place in present]
-        return _records(
+        return records_of(
             view,
             found,
             _take(ids, present),
             with_payload=with_payload,
+            with_vector=with_vector,
             missing=_take(ids, absent),
         )
 
@@ -54,33 +71,84 @@ def scroll(
     after: object,
     limit: int,
     *,
+    tenant: str | None,
     with_payload: bool,
     with_vector: bool,
     deadline: Deadline,
 ) -> Records:
     """The next ``limit`` matching records behind the id ``after``."""
-    with store.view(name, with_snapshot=with_vector) as view:
-        test = make_test(parse_filter(filter, view.row.schema.fields), view.row)
+    loaded = tenant is not None and store.has_snapshot(name)
+    with store.view(name, with_snapshot=with_vector or loaded) as view:
+        node = parse_filter(filter, view.row.schema.fields)
         start = None if after is None else _key_behind(view, after)
-        matching = scan_matching(view.transaction, view.row, test, deadline, start)
+        matching = _scan(store, view, tenant, node, deadline, start)
         found = list(islice(matching, limit + 1))
         page = found[:limit]
         ids = ids_of_keys([key for key, _, _ in page], view.state.id_kind)
         more = len(found) > limit
-        return _records(
-            view, page, ids, with_payload=with_payload, next=_last(ids) if more else None
+        return records_of(
+            view,
+            page,
+            ids,
+            with_payload=with_payload,
+            with_vector=with_vector,
+            next=_last(ids) if more else None,
         )
 
 
-def count(store: Store, name: str, filter: object, deadline: Deadline) -> int:
+def _scan(
+    store: Store,
+    view: View,
+    tenant: str | None,
+    node: Node | None,
+    deadline: Deadline,
+    start: bytes | None,
+) -> Iterator[tuple[bytes, int, int]]:
+    """(key, slot, sequence) of what a caller sees and what matches, by id, from ``start`` on."""
+    test = make_test(node, view.row)
+    if tenant is None:
+        return scan_matching(view.transaction, view.row, test, deadline, start)
+    most = view.state.count // _SET_SHARE
+    if view.snapshot is None or count_visible(view.transaction, view.row.number, tenant) > most:
+        matching = scan_matching(view.transaction, view.row, test, deadline, start)
+        return _only_seen(view, tenant, matching)
+    origins = visible_origins(store, view, tenant, node, deadline)
+    if origins is None:
+        raise AssertionError("a tenant sees a set of records")
+    return _scan_set(view, view.snapshot, origins, start)
+
+
+def _only_seen(
+    view: View, tenant: str, matching: Iterator[tuple[bytes, int, int]]
+) -> Iterator[tuple[bytes, int, int]]:
+    """Of records by id, those that a tenant sees."""
+    test = KeyTest(view.transaction, view.row.number, tenant)
+    while some := list(islice(matching, _SCAN_RECORDS)):
+        seen = test.of([key for key, _, _ in some])
+        yield from (one for one in some if one[0] in seen)
+
+
+def _scan_set(
+    view: View, snapshot: Snapshot, origins: NDArray[np.int64], start: bytes | None
+) -> Iterator[tuple[bytes, int, int]]:
+    """The records of ``origins`` by id: at the cost of their number, not of the collection's."""
+    if not len(origins):
+        return
+    keys = id_keys(view.row.number, snapshot.ids_of(snapshot.places_of(origins)))
+    keys = sorted(key for key in keys if start is None or key >= start)
+    for at in range(0, len(keys), _SCAN_RECORDS):
+        some = keys[at : at + _SCAN_RECORDS]
+        stored = get_records(view.transaction, some)
+        yield from ((key, *stored[key]) for key in some)
+
+
+def count(store: Store, name: str, tenant: str | None, filter: object, deadline: Deadline) -> int:
     with store.view(name, with_snapshot=store.has_snapshot(name)) as view:
         node = parse_filter(filter, view.row.schema.fields)
-        if node is None or node == EVERYTHING:
-            return view.state.count
-        matching = store.filters.matching_slots(
-            view.transaction, view.row, view.state, node, deadline, view.snapshot
-        )
-        return len(matching)
+        if tenant is not None and (node is None or node == EVERYTHING):
+            return count_visible(view.transaction, view.row.number, tenant)
+        origins = visible_origins(store, view, tenant, node, deadline)
+        return view.state.count if origins is None else len(origins)
 
 
 def describe(
@@ -162,12 +230,13 @@ def _key_behind(view: View, after: object) -> bytes:
     return id_keys(view.row.number, ids)[0] + b"\0"
 
 
-def _records(
+def records_of(
     view: View,
     found: Sequence[tuple[bytes, int, int]],
     ids: Ids,
     *,
     with_payload: bool,
+    with_vector: bool,
     missing: Ids | None = None,
     next: Any = None,
 ) -> Records:
@@ -178,7 +247,7 @@ def _records(
         stored = view.transaction.get_many("payloads", list(set(keys)))
         texts = [stored.get(key, b"") for key in keys]
     vectors: NDArray[Any] | None = None
-    if view.snapshot is not None:
+    if with_vector and view.snapshot is not None:
         origins = np.array([slot for _, slot, _ in found], np.int64)
         vectors = view.snapshot.vectors_of(view.snapshot.places_of(origins))
     return Records(

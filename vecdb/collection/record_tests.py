@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,20 +59,75 @@ class KnownFields:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordTests:
-    """Tests records of one transaction."""
+class RecordFields:
+    """Reads the declared fields of records of one transaction."""
 
     transaction: Transaction
     row: CollectionRow
-    test: Test
     deadline: Deadline
     known: KnownFields
+
+    def of(self, ids: Ids) -> list[Fields]:
+        """The declared fields that each of these stored records has."""
+        found: list[Fields] = []
+        for start in range(0, len(ids), _PART_RECORDS):
+            found += map(self._fields_of, self.texts(ids[start : start + _PART_RECORDS]))
+        return found
+
+    def of_known(
+        self,
+        origins: NDArray[np.int64],
+        sequences: NDArray[np.int64],
+        ids_of: Callable[[NDArray[np.int64]], Ids],
+    ) -> Iterator[tuple[slice, list[Fields]]]:
+        """As ``of``, of records that are asked for again, part by part.
+
+        - ``sequences``: 0 or of their patch
+        - ``ids_of``: the ids of some of ``origins``
+        """
+        head = self.row.number, tuple(self.row.schema.fields)
+        for start in range(0, len(origins), _PART_RECORDS):
+            self.deadline.check("filtering records")
+            part = slice(start, start + _PART_RECORDS)
+            pairs = zip(origins[part].tolist(), sequences[part].tolist(), strict=True)
+            keys = [(*head, *pair) for pair in pairs]
+            fields = self.known.get(keys)
+            absent = [place for place, one in enumerate(fields) if one is None]
+            if absent:
+                texts = self.texts(ids_of(origins[part][absent]))
+                for place, text in zip(absent, texts, strict=True):
+                    fields[place] = self._fields_of(text)
+                    self.known.put(keys[place], fields[place] or {}, len(text))
+            yield part, [one or {} for one in fields]
+
+    def texts(self, ids: Ids) -> list[bytes]:
+        """The payload of each as it is stored; b"" where there is none."""
+        self.deadline.check("filtering records")
+        keys = id_keys(self.row.number, ids)
+        texts = self.transaction.get_many("payloads", keys)
+        return [texts.get(key, b"") for key in keys]
+
+    def _fields_of(self, text: bytes) -> Fields:
+        payload = decode_payload(text) or {}
+        return {name: payload[name] for name in self.row.schema.fields if name in payload}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordTests:
+    """Tests records of one transaction."""
+
+    fields: RecordFields
+    test: Test
+
+    @property
+    def deadline(self) -> Deadline:
+        return self.fields.deadline
 
     def of(self, ids: Ids) -> Bits:
         """bool[n]: whether each of these stored records matches."""
         found = np.zeros(len(ids), np.bool_)
         for start in range(0, len(ids), _PART_RECORDS):
-            texts = self._texts(ids[start : start + _PART_RECORDS])
+            texts = self.fields.texts(ids[start : start + _PART_RECORDS])
             for place, text in enumerate(texts, start):
                 found[place] = self.test(decode_payload(text))
         return found
@@ -83,33 +138,8 @@ class RecordTests:
         sequences: NDArray[np.int64],
         ids_of: Callable[[NDArray[np.int64]], Ids],
     ) -> Bits:
-        """As ``of``, of records that are asked for again; ``sequences``: 0 or of their patch.
-
-        ``ids_of``: the ids of some of ``origins``.
-        """
+        """As ``of``, of records that are asked for again; see ``RecordFields.of_known``."""
         found = np.zeros(len(origins), np.bool_)
-        head = self.row.number, tuple(self.row.schema.fields)
-        for start in range(0, len(origins), _PART_RECORDS):
-            self.deadline.check("filtering records")
-            part = slice(start, start + _PART_RECORDS)
-            pairs = zip(origins[part].tolist(), sequences[part].tolist(), strict=True)
-            keys = [(*head, *pair) for pair in pairs]
-            fields = self.known.get(keys)
-            absent = [place for place, one in enumerate(fields) if one is None]
-            if absent:
-                texts = self._texts(ids_of(origins[part][absent]))
-                for place, text in zip(absent, texts, strict=True):
-                    fields[place] = self._fields_of(text)
-                    self.known.put(keys[place], fields[place] or {}, len(text))
+        for part, fields in self.fields.of_known(origins, sequences, ids_of):
             found[part] = [self.test(one) for one in fields]
         return found
-
-    def _texts(self, ids: Ids) -> list[bytes]:
-        self.deadline.check("filtering records")
-        keys = id_keys(self.row.number, ids)
-        texts = self.transaction.get_many("payloads", keys)
-        return [texts.get(key, b"") for key in keys]
-
-    def _fields_of(self, text: bytes) -> Fields:
-        payload = decode_payload(text) or {}
-        return {name: payload[name] for name in self.row.schema.fields if name in payload}

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 OpenReader = Callable[["PageFile", int], "PageReader"]
 """The reader of the database; the file is what it is tried on, with pages of so many bytes."""
 
-LOOKED_AT = ("nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined", "vectors_scored")
+LOOKED_AT = (
+    *("nodes_expanded", "nodes_visited", "blocks_scanned"),
+    *("codes_scanned", "codes_refined", "vectors_scored"),
+)
 """Of a tally: what is no reading."""
 
 _RESIZED_BYTES = 1024 * 1024  # a cache is not made smaller or larger for less
@@ -41,6 +44,7 @@ class Tally:
     cache_hits: int = 0
     io_rounds: int = 0
     nodes_expanded: int = 0
+    nodes_visited: int = 0
     blocks_scanned: int = 0
     codes_scanned: int = 0
     codes_refined: int = 0
@@ -99,9 +103,15 @@ class Residence:
         """Pages in memory while the context lasts; ``PageCache.hold``, counted."""
         cache = self._cache or self._make_cache(wanted[0][0])
         with cache.hold(wanted) as held:
-            counts = {one.name: getattr(held.counts, one.name) for one in fields(held.counts)}
-            counts["io_rounds"] = int(held.counts.read_calls > 0)
-            self.count(tally, **counts)
+            counts = held.counts
+            self.count(
+                tally,
+                pages_read=counts.pages_read,
+                bytes_read=counts.bytes_read,
+                read_calls=counts.read_calls,
+                cache_hits=counts.cache_hits,
+                io_rounds=int(counts.read_calls > 0),
+            )
             yield held
 
     def count(self, tally: Tally | None, **read: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,20 +12,25 @@ from numpy.typing import NDArray
 from ..deadline import Deadline
 from ..index.flat import Nearest, score_candidates, search_rows
 from ..index.graph import SIGMAS as WALK_SIGMAS
+from ..index.lists import Lists
 from ..index.rows import row_norms
 from ..index.scan import Queries
 from ..index.scan_codes import KEPT_MAX, Scan
 from ..index.shortlist import SIGMAS, Shortlist, rows_kept, shortlist, sigmas_at
-from .graph_search import GRAPH_SHARE, has_graph, search_graph
+from .answers import answers_of, score_places
+from .graph_search import search_graph
+from .planner import plan_rest, plan_search
 from .residence import Tally
-from .segment import Sealed
+from .sealed import Sealed
+from .slot_sets import SlotSet
 from .snapshot import Snapshot
+from .tree_search import search_tree
 
 if TYPE_CHECKING:
     from .store import Store
 
-EXACT_RECORDS, EXACT_NUMBERS = 2_000, 4 * 1024 * 1024
-"""Mode auto compares as many matching records, or numbers of them, exactly: codes save no time."""
+FEW = 1_000
+"""So many matching records are scored one by one, wherever they lie, with no look at the others."""
 EXACT_SHARE = 1 / 16
 """Scoring a larger share of the matching rows one by one takes longer than comparing all."""
 BOUND = "bound"
@@ -62,15 +67,6 @@ DEFAULT = Effort(widenings=1)
 BY_BOUND = Effort(widenings=KEPT_MAX, bound=True)
 
 
-def choose_path(mode: str, matching: int, dim: int, *, walkable: bool = False) -> str:
-    """ "exact", "scan" or "graph"; ``walkable``: a walk would find what is wanted."""
-    if mode != "auto":
-        return mode
-    if matching <= EXACT_RECORDS or matching * dim <= EXACT_NUMBERS:
-        return "exact"
-    return "graph" if walkable else "scan"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Lookup:
     """What to look for in ``snapshot``; ``origins``: of the records that match, None: all do.
@@ -92,8 +88,8 @@ class Lookup:
         return self.snapshot.live if self.origins is None else len(self.origins)
 
     @cached_property
-    def chosen(self) -> list[tuple[Sealed, int, NDArray[np.uint8] | None]]:
-        """The segments that hold records that match: with first place and mask."""
+    def chosen(self) -> list[tuple[Sealed, int, SlotSet | None]]:
+        """The segments that hold records that match: with first place, and where."""
         return self.snapshot.chosen(self.origins)
 
     @cached_property
@@ -108,20 +104,30 @@ class Lookup:
 
     def path(self, mode: str, effort: Effort) -> str:
         """How to look, where ``mode`` leaves it open."""
-        dim, matching = self.snapshot.tail.schema.dim, self.matching
-        broad = matching >= GRAPH_SHARE * self.snapshot.live and not effort.bound
-        walkable = broad and not effort.hamming and has_graph(self.snapshot)
-        return choose_path(mode, matching, dim, walkable=walkable)
+        return plan_search(self, mode, effort)
 
     def graph(self, effort: Effort) -> list[Nearest]:
-        """The ``k`` best by a walk; by the codes of all where it finds fewer than match."""
+        """The ``k`` best by a walk; by another path where it finds fewer than match."""
         found = search_graph(self, effort.factor, effort.walk_sigmas)
-        return self.scan(effort) if found is None else found
+        if found is not None:
+            return found
+        rest = plan_rest(self, effort)
+        if rest == "exact":
+            return self.exact(self.queries)
+        return self.tree(effort) if rest == "tree" else self.scan(effort)
+
+    def tree(self, effort: Effort) -> list[Nearest]:
+        """The ``k`` best by a walk of the trees; min(k, matching) of them."""
+        return search_tree(self, effort)
 
     def exact(self, queries: NDArray[np.float32]) -> list[Nearest]:
         """The ``k`` best of all matching vectors."""
         snapshot, store = self.snapshot, self.store
         self.tally.add(vectors_scored=self.matching * len(queries))
+        if self.origins is not None and self.matching <= FEW:
+            some = self if queries is self.queries else replace(self, queries=queries)
+            places = [snapshot.places_where(self.origins)] * len(queries)
+            return answers_of(some, score_places(some, Lists.of(places)))
         return search_rows(
             snapshot.runs(self.origins, self.tally),
             queries,

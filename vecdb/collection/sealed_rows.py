@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .residence import Tally
     from .segment import Segment
 
+_MANY_ROWS = 256
+"""For so many rows the lengths of all are worth keeping."""
 _HELD_PAGES = 256
 """Pages that are asked for at once where many are wanted."""
 
@@ -65,6 +67,8 @@ class SealedRows:
         return as_float32(vectors[row_of]), np.arange(len(row_of))
 
     def norms_of(self, row_of: NDArray[np.int64]) -> NDArray[np.float64]:
+        if self.segment.has_norms or len(row_of) >= _MANY_ROWS:
+            return self.segment.norms[row_of]
         return row_norms(self.vectors[row_of])
 
 

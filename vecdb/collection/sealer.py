@@ -19,7 +19,8 @@ from ..deadline import Deadline
 from ..errors import DeadlineExceeded, NotFound, Unavailable
 from ..results import SealResult
 from ..schema import CollectionSchema
-from ..storage.catalogue import CollectionRow, State
+from ..storage.catalogue import CollectionRow, State, columns_due
+from .adding_columns import add_columns
 from .plans import (
     DEAD_SHARE,
     SPARE_BYTES,
@@ -28,8 +29,8 @@ from .plans import (
     plan_compaction,
     plan_seal,
 )
+from .sealed import Sealed
 from .sealing import Outdated, Swap
-from .segment import Sealed
 from .tail import row_bytes
 
 if TYPE_CHECKING:
@@ -48,8 +49,13 @@ BURIED_RECORDS = 1_000
 _TRIES = 3
 _GROWTH = 1.25  # of a tail whose seal failed, until it is tried again
 
-Kind = Literal["seal", "compact", "lay out"]
-_WORDS = {"seal": "sealing", "compact": "compacting", "lay out": "laying out"}
+Kind = Literal["seal", "compact", "lay out", "columns"]
+_WORDS = {
+    "seal": "sealing",
+    "compact": "compacting",
+    "lay out": "laying out",
+    "columns": "adding columns",
+}
 
 
 class _Closing(Exception):
@@ -278,6 +284,8 @@ class Sealer:
 
     def _once(self, row: CollectionRow, kind: Kind, automatic: bool) -> SealResult:
         store = self._store
+        if kind == "columns":
+            return add_columns(store, row, self._show, self._check)
         threads = max(1, store.threads // 2) if automatic else store.threads
         spare = SPARE_BYTES_AUTOMATIC if automatic else SPARE_BYTES
         if kind == "seal":
@@ -301,6 +309,9 @@ class Sealer:
                 store.segments.remove(swap.segment.uuid)
             raise
         swap.clean_up(store.directory)
+        with store.environment.read() as transaction:
+            if columns_due(transaction, swap.row.number):  # declared while it was built
+                store.add_columns(swap.row).add_done_callback(log_failure)
         return result
 
     def _show(self, share: float) -> None:

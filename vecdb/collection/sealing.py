@@ -19,7 +19,7 @@ from ..quantize.planes import Encoder
 from ..quantize.score import background_of, draw_sample
 from ..results import SealResult
 from ..storage import segment_files
-from ..storage.catalogue import CollectionRow, State
+from ..storage.catalogue import CollectionRow, State, find_collection, put_columns_due
 from ..storage.format import OPERATION_KEY
 from ..storage.manifest import (
     SegmentRow,
@@ -33,9 +33,11 @@ from ..storage.manifest import (
 )
 from ..storage.operations import scan_operations
 from ..storage.patches import drop_patches, scan_patches
+from .adding_columns import missing_columns
 from .group import Group
 from .masks import pack_slots, unpack_mask
-from .segment import Sealed, Segment
+from .sealed import Sealed
+from .segment import Segment
 from .snapshot import Snapshot
 
 
@@ -81,6 +83,9 @@ class Swap:
             delete_segment(group.transaction, number, sealed.segment.uuid)
         if self.segment is not None:
             put_segment(group.transaction, number, self.segment.row)
+            stored = find_collection(group.transaction, self.row.name)
+            if stored is not None and missing_columns(self.segment.info, stored.schema.fields):
+                put_columns_due(group.transaction, number)
             self._drop_patches(group, self.segment)
             slots = self.segment.slots_of(dead)
             if len(slots):

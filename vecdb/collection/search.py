@@ -14,25 +14,31 @@ from numpy.typing import ArrayLike, NDArray
 from .. import limits
 from ..deadline import Deadline
 from ..errors import InvalidArgument, LimitExceeded
-from ..filters import EVERYTHING, Node, parse_filter
+from ..filters import Node, parse_filter
 from ..index.flat import Nearest
 from ..quantize.score import Background, relevance, surprise_bits
 from ..results import Explanation, Matches
-from ..schema import CollectionSchema, check_integer
+from ..schema import CollectionSchema
 from ..storage.catalogue import CollectionRow
 from ..storage.format import ID_STR
 from ..storage.records import Ids, id_keys
 from . import columns
 from .arguments import check_flag, check_number
+from .diversity import Shape, make_shape
 from .levels import add_sizes, choose_level
+from .planner import costs_of
 from .scanning import BOUND, BY_BOUND, DEFAULT, Effort, Lookup
+from .sharing import check_caller
 from .snapshot import Snapshot
 from .store import Store, View
 from .vectors import as_matrix, check_finite, check_not_zero, to_dtype
+from .visible import visible_origins
 
-MODES = ("auto", "exact", "scan", "graph")
-"""``exact`` scores every matching vector, ``scan`` reads every code, ``graph`` walks from neighbour
-to neighbour; ``auto`` chooses by count."""
+MODES = ("auto", "exact", "scan", "tree", "graph")
+"""``exact`` scores every matching vector, ``scan`` reads every code, ``tree`` those of the nodes of
+trees that are nearest, ``graph`` walks from neighbour to neighbour; ``auto`` chooses."""
+WALKS = ("tree", "graph")
+"""Modes that do not look at every code."""
 ESTIMATORS = ("rabitq", "hamming")
 FLAGS = ("with_payload", "with_vector", "with_relevance", "with_surprise")
 """What a match may have beside id, score and distance."""
@@ -45,12 +51,14 @@ class Request:
     """A checked search.
 
     - ``row``: the collection that it was checked for
+    - ``tenant``: who searches; None: one who sees all
     - ``queries``: float32[q, dim], finite, not zero under cosine
     """
 
     row: CollectionRow
     queries: NDArray[np.float32]
-    k: int
+    shape: Shape
+    tenant: str | None
     node: Node | None
     mode: str
     effort: Effort
@@ -66,6 +74,7 @@ def make_request(
     vectors: ArrayLike,
     k: object,
     *,
+    tenant: object,
     filter: object,
     mode: object,
     effort: object,
@@ -76,6 +85,8 @@ def make_request(
     with_relevance: bool,
     with_surprise: bool,
     single: bool,
+    offset: object = 0,
+    diversity: object = None,
 ) -> Request:
     """Check the arguments of ``search`` (``single``: ``vectors`` is one query) or of a batch."""
     checked_mode = _check_word("mode", mode, MODES)
@@ -92,7 +103,8 @@ def make_request(
     return Request(
         row=row,
         queries=_as_queries(schema, queries, "vector" if single else "vectors[{}]"),
-        k=check_integer("k", k, limits.K),
+        shape=make_shape(k, offset, diversity),
+        tenant=check_caller(tenant),
         node=parse_filter(filter, schema.fields),
         mode=checked_mode,
         effort=_check_effort(checked_mode, effort, estimator),
@@ -107,36 +119,37 @@ def make_request(
 def search(store: Store, name: str, request: Request, deadline: Deadline) -> list[Matches] | None:
     """The answers to all queries of the request, from one view of the collection.
 
-    None: the name has been given to another collection since the request was checked. (Checking
+    None: since the request was checked the name has been given to another collection, or the
+    declared fields have changed. (Checking
     within the view would save that, but a filter may be an object of the caller's, whose code must
     not run inside a transaction.)
     """
     with store.view(name, with_snapshot=True) as view:
-        if view.row.number != request.row.number:
+        if not _is_as_checked(view.row, request.row):
             return None
-        origins = _matching(store, view, request, deadline)
+        origins = visible_origins(store, view, request.tenant, request.node, deadline)
         background = None
         if request.with_surprise:
             background = store.backgrounds.get(view.transaction, view.row, view.state)
         lookup = _lookup(store, view, request, origins, deadline)
         if request.with_payload:
-            _, found = _run(lookup, request)
-            return _answers(view, request, found, background)
+            _, found = run(lookup, request)
+            return answers(view, request, found, background)
     # The snapshot is a value: without payloads nothing more is read from the transaction.
-    _, found = _run(lookup, request)
-    return _answers(view, request, found, background)
+    _, found = run(lookup, request)
+    return answers(view, request, found, background)
 
 
 def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Explanation | None:
     """``search`` of one query, with what it took; None as there."""
     began = time.perf_counter()
     with store.view(name, with_snapshot=True) as view:
-        if view.row.number != request.row.number:
+        if not _is_as_checked(view.row, request.row):
             return None
-        origins = _matching(store, view, request, deadline)
+        origins = visible_origins(store, view, request.tenant, request.node, deadline)
         lookup = _lookup(store, view, request, origins, deadline)
-        path, found = _run(lookup, request)
-        (matches,) = _answers(view, request, found, None)
+        path, found = run(lookup, request)
+        (matches,) = answers(view, request, found, None)
     snapshot = lookup.snapshot
     live = store.live_of(view.row)
     plan = choose_level(None, add_sizes([])) if live is None else live.residence.plan
@@ -151,19 +164,13 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
         degraded=any(one.segment.degraded for one in snapshot.segments),
         io_engine=store.io_engine,
         seconds=time.perf_counter() - began,
+        costs=costs_of(lookup, request.effort),
         **lookup.tally.values(),
     )
 
 
-def _matching(
-    store: Store, view: View, request: Request, deadline: Deadline
-) -> NDArray[np.int64] | None:
-    """Origins of the records that match the filter; None: all do."""
-    if request.node is None or request.node == EVERYTHING:
-        return None
-    return store.filters.matching_slots(
-        view.transaction, view.row, view.state, request.node, deadline, view.snapshot
-    )
+def _is_as_checked(row: CollectionRow, checked: CollectionRow) -> bool:
+    return row.number == checked.number and row.schema.fields == checked.schema.fields
 
 
 def _lookup(
@@ -178,21 +185,25 @@ def _lookup(
         snapshot=_snapshot_of(view),
         origins=origins,
         queries=request.queries,
-        k=request.k,
+        k=request.shape.depth,
         min_score=request.min_score,
         deadline=deadline,
     )
 
 
-def _run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
+def run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
     """The path that was taken, and what was found."""
     path = lookup.path(request.mode, request.effort)
     try:
         if path == "exact":
-            return path, lookup.exact(request.queries)
-        if path == "graph":
-            return path, lookup.graph(request.effort)
-        return path, lookup.scan(request.effort)
+            found = lookup.exact(request.queries)
+        elif path == "graph":
+            found = lookup.graph(request.effort)
+        elif path == "tree":
+            found = lookup.tree(request.effort)
+        else:
+            found = lookup.scan(request.effort)
+        return path, request.shape.take(found, lookup)
     except RuntimeError:  # of a pool that was shut down meanwhile: say that it is closed
         lookup.store.environment.check_usable()
         raise
@@ -203,15 +214,16 @@ def _run(lookup: Lookup, request: Request) -> tuple[str, list[Nearest]]:
             live.residence.end(lookup.tally)
 
 
-def _answers(
+def answers(
     view: View, request: Request, found: Sequence[Nearest], background: Background | None
 ) -> list[Matches]:
+    """What was found, with all that the request asks for."""
     if not found:
         return []
     snapshot = _snapshot_of(view)
     edges = np.cumsum([0, *(len(one.slots) for one in found)]).tolist()
     cuts = list(pairwise(edges))
-    every = _ids_of(view, np.concatenate([one.slots for one in found]))
+    every = ids_of(view, np.concatenate([one.slots for one in found]))
     ids = [every[start:stop] for start, stop in cuts]
     payloads: list[list[bytes]] | None = None
     if request.with_payload:
@@ -240,7 +252,8 @@ def _snapshot_of(view: View) -> Snapshot:
     return view.snapshot
 
 
-def _ids_of(view: View, slots: NDArray[np.int64]) -> Ids:
+def ids_of(view: View, slots: NDArray[np.int64]) -> Ids:
+    """The ids of places of the view's snapshot; of none, of the collection's kind."""
     if len(slots):
         return _snapshot_of(view).ids_of(slots)
     return [] if view.state.id_kind == ID_STR else np.empty(0, np.int64)
@@ -263,9 +276,9 @@ def _check_effort(mode: str, effort: object, estimator: object) -> Effort:
             field=name,
             hint="Leave it out, or use mode='scan'",
         )
-    if hamming and mode == "graph":
+    if hamming and mode in WALKS:
         raise InvalidArgument(
-            "estimator='hamming' means nothing to mode='graph', which compares estimates",
+            f"estimator='hamming' means nothing to mode='{mode}', which compares estimates",
             field="estimator",
             hint="Leave it out, or use mode='scan'",
         )
@@ -278,9 +291,9 @@ def _check_effort(mode: str, effort: object, estimator: object) -> Effort:
                 field="estimator",
                 hint="Use the default estimator, or a number as effort",
             )
-        if mode == "graph":
+        if mode in WALKS:
             raise InvalidArgument(
-                "effort='bound' means nothing to mode='graph', which does not look at every code",
+                f"effort='bound' means nothing to mode='{mode}', which does not look at every code",
                 field="effort",
                 hint="Use mode='scan', or a number as effort",
             )

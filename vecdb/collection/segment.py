@@ -1,24 +1,22 @@
 """A sealed segment as its level keeps it: parts in memory, the others on the disk; never changed.
 
 A record keeps the slot that it was given in the tail; inside a segment that number is its
-``origin``. ``Segment`` is what the files say; ``Sealed`` is a segment as one commit sees it.
+``origin``. ``Segment`` is what the files say; ``Sealed`` (``sealed``) is a segment as one commit
+sees it.
 """
 
 from __future__ import annotations
 
+import copy
 import threading
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..index.coded import CodedRun, count_bits
 from ..index.entries import Entries
-from ..index.graph import GraphRun
-from ..index.page_walk import PagePart
-from ..index.rows import Run, row_norms
+from ..index.rows import row_norms
 from ..quantize.planes import Encoder, Quantizer
 from ..schema import CollectionSchema
 from ..storage import segment_files
@@ -30,10 +28,12 @@ from ..storage.segment_ids import SegmentIds
 from ..storage.segment_info import SegmentInfo
 from ..storage.stored_pages import StoredPages
 from .levels import resident
-from .masks import full_mask, pack_slots, unpack_mask
-from .residence import Residence, Tally
-from .sealed_rows import PagedRows, SealedRows
+from .masks import pack_slots
+from .residence import Residence
+from .sealed_rows import PagedRows
 from .segment_columns import SegmentColumns
+from .segment_tree import SegmentTree
+from .slot_sets import SlotSets
 
 RECALL, WIDTH = 0.99, 64
 """What a walk of effort 1 reached among ten at the seal; the width where nothing was measured."""
@@ -75,6 +75,7 @@ class Segment:
         self._root = root
         self._mapped: list[MappedArrays] = []
         self.columns: SegmentColumns = SegmentColumns(root, info) if like is None else like.columns
+        self.tree: SegmentTree = SegmentTree(root, info) if like is None else like.tree
         self.ids, self._offsets, self.order = self._read_ids(like)
         codes = self._read_codes(like)
         self.codes, self.factors, self.refine = codes.codes, codes.fac, codes.refine
@@ -92,6 +93,7 @@ class Segment:
             self.vectors = segment_files.read_vectors(root, info)
         else:
             self.pages = (like and like.pages) or segment_files.open_pages(root, info)
+        self.sets: SlotSets = SlotSets(self.mask_of, info.count) if like is None else like.sets
         self._norms: NDArray[np.float64] | None = None  # Set once, under self._lock.
         self._lock = threading.Lock()
         self.release()
@@ -107,6 +109,13 @@ class Segment:
             self.residence,
             like=self,
         )
+
+    def with_columns(self, row: SegmentRow, info: SegmentInfo) -> Segment:
+        """The same segment, which has got more columns."""
+        again = copy.copy(self)
+        again.row, again.info = row, info
+        again.columns = self.columns.extended(info)
+        return again
 
     def __len__(self) -> int:
         return self.info.count
@@ -165,6 +174,7 @@ class Segment:
             mapped.release()
         if self.residence.plan.budget is not None:
             self.columns.release()
+            self.tree.release()
 
     # -------------------------------------------------------------------------------- origins
 
@@ -215,6 +225,11 @@ class Segment:
         return PagedRows(first=0, segment=self, packed=np.empty(0, np.uint8)).take(slots)
 
     @property
+    def has_norms(self) -> bool:
+        """Whether ``norms`` were computed."""
+        return self._norms is not None
+
+    @property
     def norms(self) -> NDArray[np.float64]:
         """float64[n]; computed when exact search first asks for them. Of vectors in memory."""
         if self.vectors is None:
@@ -252,106 +267,3 @@ class Segment:
             "origins": self._offsets.nbytes + self.order.nbytes,
             "norms": 0 if norms is None else norms.nbytes,
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sealed:
-    """A segment as one commit sees it. ``mask``: u8[blocks], bit l of byte b: slot 8b+l is live."""
-
-    segment: Segment
-    mask: NDArray[np.uint8]
-    live: int
-
-    @classmethod
-    def without(cls, segment: Segment, dead: NDArray[np.uint8]) -> Sealed:
-        """All slots but those whose bits are set in ``dead`` ([blocks])."""
-        mask = full_mask(len(segment)) & ~dead
-        return cls(segment=segment, mask=mask, live=count_bits(mask))
-
-    def __len__(self) -> int:
-        return len(self.segment)
-
-    @property
-    def dead(self) -> NDArray[np.uint8]:
-        """u8[blocks]: bits of the slots that hold no record any more."""
-        return full_mask(len(self)) & ~self.mask
-
-    def at_level(self, level: str) -> Sealed:
-        return replace(self, segment=self.segment.at_level(level))
-
-    def retire(self, origins: NDArray[np.uint64]) -> Sealed:
-        """Take records out of use; those that are not here are passed over."""
-        slots = self.segment.slots_of(origins)
-        if not len(slots):
-            return self
-        mask = self.mask.copy()
-        np.bitwise_and.at(mask, slots >> 3, ~(np.uint8(1) << (slots & 7).astype(np.uint8)))
-        return replace(self, mask=mask, live=count_bits(mask))
-
-    def live_slots(self) -> NDArray[np.int64]:
-        return np.flatnonzero(unpack_mask(self.mask, len(self)))
-
-    def rows(
-        self, first: int, mask: NDArray[np.uint8] | None = None, tally: Tally | None = None
-    ) -> Run:
-        """Its slots as a run from ``first`` on; ``mask`` (packed): those that may match."""
-        packed = self.masked(mask)
-        if self.segment.vectors is None:
-            return PagedRows(first=first, segment=self.segment, packed=packed, tally=tally)
-        return SealedRows(first=first, segment=self.segment, packed=packed)
-
-    def masked(self, mask: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-        """The live slots, of ``mask`` alone if it is given."""
-        return self.mask if mask is None else mask & self.mask
-
-    def coded(self, first: int, mask: NDArray[np.uint8] | None = None) -> CodedRun:
-        """As ``rows``, of codes."""
-        segment = self.segment
-        return CodedRun(
-            first=first,
-            codes=segment.codes,
-            factors=segment.factors,
-            mask=self.masked(mask),
-            encoder=segment.encoder,
-            kappa=segment.kappa,
-            mul_max=segment.mul_max,
-            refine=segment.refine,
-        )
-
-    def graph(self, first: int, mask: NDArray[np.uint8] | None = None) -> GraphRun:
-        """As ``rows``, for a walk over links in arrays."""
-        segment = self.segment
-        if segment.links is None or segment.entries is None:
-            raise AssertionError("the segment has no links in memory")
-        return GraphRun(
-            first=first,
-            count=len(self),
-            codes=segment.codes,
-            factors=segment.factors,
-            mask=self.masked(mask),
-            encoder=segment.encoder,
-            kappa=segment.kappa,
-            mul_max=segment.mul_max,
-            refine=segment.refine,
-            links=segment.links,
-            entries=segment.entries,
-        )
-
-    def page_part(self, first: int, mask: NDArray[np.uint8] | None = None) -> PagePart:
-        """As ``rows``, for a walk that reads neighbours from pages."""
-        segment = self.segment
-        if segment.pages is None or segment.entries is None:
-            raise AssertionError("the segment has no pages to walk on")
-        codes = resident("codes", segment.level)
-        return PagePart(
-            first=first,
-            pages=segment.pages,
-            mask=self.masked(mask),
-            count=len(self),
-            encoder=segment.encoder,
-            kappa=segment.kappa,
-            entries=segment.entries,
-            codes=segment.codes if codes else None,
-            factors=segment.factors if codes else None,
-            refine=segment.refine if codes else None,
-        )

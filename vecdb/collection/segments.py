@@ -39,7 +39,7 @@ class Segments:
         """What the segment is; None: its folder is gone."""
         with self._lock:
             segment = self._loaded.get(segment_row.uuid)
-        if segment is not None:
+        if segment is not None and segment.row == segment_row:
             return segment.info
         return self._unless_gone(
             segment_row,
@@ -73,6 +73,9 @@ class Segments:
         """The segment, what the level wants of its files read and verified; None: it is gone."""
         with self._lock:
             segment = self._loaded.get(segment_row.uuid)
+        if segment is not None and segment.row != segment_row:
+            segment = segment.with_columns(segment_row, info)
+            self.keep([segment])
         if segment is not None and segment.level == level:
             return segment
         if segment is not None:

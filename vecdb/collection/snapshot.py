@@ -7,6 +7,7 @@ snapshot; what the database stores is the slot that a record was given in the ta
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +22,8 @@ from ..storage.operations import Operation
 from ..storage.records import Ids
 from .joined import join_operations
 from .residence import Tally
-from .segment import Sealed
+from .sealed import Sealed
+from .slot_sets import SlotSet
 from .tail import Tail
 
 
@@ -72,9 +74,14 @@ class Snapshot:
         """The first place of each segment, and of the tail."""
         return np.cumsum([0, *(len(sealed) for sealed in self.segments)], dtype=np.int64)
 
+    @cached_property
+    def _edges(self) -> list[int]:
+        """``bases``, for single places."""
+        return [int(base) for base in self.bases]
+
     @property
     def tail_base(self) -> int:
-        return int(self.bases[-1])
+        return self._edges[-1]
 
     def runs(
         self, origins: NDArray[np.int64] | None = None, tally: Tally | None = None
@@ -85,20 +92,21 @@ class Snapshot:
         - ``tally``: to be told what is read
         """
         chosen = self.chosen(origins)
-        runs = [sealed.rows(base, mask, tally) for sealed, base, mask in chosen]
+        runs = [sealed.rows(base, some, tally) for sealed, base, some in chosen]
         tail = self.tail
         rows = tail.rows if origins is None else tail.rows_where(self._in_tail(origins))
         return runs + [some.moved(self.tail_base) for some in rows]
 
     def coded(self, origins: NDArray[np.int64] | None = None) -> list[CodedRun]:
         """As ``runs``, of codes."""
-        runs = [sealed.coded(base, mask) for sealed, base, mask in self.chosen(origins)]
+        runs = [sealed.coded(base, some) for sealed, base, some in self.chosen(origins)]
         return runs + self.coded_tail(origins)
 
-    def chosen(
-        self, origins: NDArray[np.int64] | None
-    ) -> list[tuple[Sealed, int, NDArray[np.uint8] | None]]:
-        """The segments that hold some of ``origins`` (None: all), their first places and masks."""
+    def chosen(self, origins: NDArray[np.int64] | None) -> list[tuple[Sealed, int, SlotSet | None]]:
+        """The segments that hold some of ``origins``, the first place of each, and where they lie.
+
+        None: all records, and all slots.
+        """
         return list(self._living() if origins is None else self._chosen(origins))
 
     def coded_tail(self, origins: NDArray[np.int64] | None) -> list[CodedRun]:
@@ -141,15 +149,17 @@ class Snapshot:
         """The segments that hold a record."""
         return ((sealed, base, None) for sealed, base in self._based() if sealed.live)
 
-    def _chosen(
-        self, origins: NDArray[np.int64]
-    ) -> Iterator[tuple[Sealed, int, NDArray[np.uint8]]]:
-        """The segments that hold some of ``origins``, with a mask of their slots."""
-        sealed_origins = origins[: np.searchsorted(origins, self.tail.first)].astype(np.uint64)
+    def _chosen(self, origins: NDArray[np.int64]) -> Iterator[tuple[Sealed, int, SlotSet]]:
+        """The segments that hold some of ``origins``, and where."""
         for sealed, base in self._based():
-            mask = sealed.segment.mask_of(sealed_origins)
-            if mask.any():
-                yield sealed, base, mask
+            some = sealed.segment.sets.of(origins)
+            if some.count:
+                yield sealed, base, some
+
+    def places_where(self, origins: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The places of ``origins`` (ascending, each of a stored record), ascending."""
+        parts = [base + some.slots for _, base, some in self._chosen(origins)]
+        return np.concatenate([*parts, self._in_tail(origins) + self.tail_base])
 
     def places_of(self, origins: NDArray[np.int64]) -> NDArray[np.int64]:
         """The place of each of ``origins``, in their order; each is of a stored record."""
@@ -214,7 +224,10 @@ class Snapshot:
 
     def _parts(self, places: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
         """(segment's number, or their count for the tail; positions in ``places``) of those met."""
-        if not self.segments:
-            return [(0, np.arange(len(places)))]
+        if not len(places):
+            return []
+        first = bisect_right(self._edges, int(places.min())) - 1
+        if first == len(self.segments) or places.max() < self._edges[first + 1]:
+            return [(first, np.arange(len(places)))]  # the rule where there are few parts
         part_of = np.searchsorted(self.bases, places, side="right") - 1
         return [(int(part), np.flatnonzero(part_of == part)) for part in np.unique(part_of)]

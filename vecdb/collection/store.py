@@ -18,6 +18,7 @@ from ..results import SealResult
 from ..storage.catalogue import (
     CollectionRow,
     State,
+    columns_due,
     find_collection,
     get_state,
     scan_states,
@@ -25,18 +26,21 @@ from ..storage.catalogue import (
 )
 from ..storage.environment import Environment
 from ..storage.page_reader import PageFile, PageReader, open_reader
+from ..storage.principals import scan_dead
 from ..storage.transaction import Transaction
 from ..storage.writer import Writer
 from .arguments import check_lookup
 from .backgrounds import Backgrounds
 from .cleaning import clean_step, needs_cleaning
 from .filtering import FilterCache
-from .group import Group
+from .granting import sweep_step
+from .group import Group, TenantSweep
 from .live import LiveSnapshot
 from .residence import Residence
 from .sealer import Sealer, log_failure
 from .segments import Segments
 from .snapshot import Snapshot
+from .visible import VisibleCache
 from .writes import collection_gone
 
 Clock = Callable[[], float]
@@ -79,6 +83,7 @@ class Store:
         self.threads = threads or os.cpu_count() or 1
         self.pool = ThreadPoolExecutor(max(1, self.threads - 1), thread_name_prefix="vecdb-search")
         self.filters = FilterCache()
+        self.visible = VisibleCache()
         self.backgrounds = Backgrounds()
         self.clock = clock
         self._lock = threading.Lock()
@@ -86,6 +91,7 @@ class Store:
         # Rows of collections that may hold dead rows; used by the writer thread only, once it runs.
         self._unclean: dict[int, CollectionRow] = {}
         self._dropped = False  # The same.
+        self._sweeps: dict[int, TenantSweep] = {}  # The same.
         self.segments = Segments(directory)
         self._io_engine = io_engine
         self._reader: PageReader | None = None  # Set once, under self._lock.
@@ -202,6 +208,13 @@ class Store:
             raise _read_only()
         return self.sealer.request(row, kind)
 
+    def add_columns(self, row: CollectionRow) -> Future[SealResult]:
+        """Have segments given the columns of fields that were declared later."""
+        self.environment.check_usable()
+        if self.sealer is None:
+            raise _read_only()
+        return self.sealer.request(row, "columns")
+
     def lay_out(self, row: CollectionRow) -> None:
         """Have segments rewritten whose pages are laid out for another memory budget."""
         if self.sealer is not None:
@@ -231,6 +244,11 @@ class Store:
             self._unclean.pop(number, None)
             if self.sealer is not None:
                 self.sealer.forget(number)
+        for number, sweep in group.sweeps.items():
+            if sweep is None:
+                self._sweeps.pop(number, None)
+            else:
+                self._sweeps[number] = sweep
         # Here, after the sync: a chore that failed has to be done again.
         self._dropped = bool(group.dropped) or (self._dropped and not group.swept)
         if group.swept and self.sealer is not None:
@@ -245,6 +263,8 @@ class Store:
             for row, state in scan_states(transaction):
                 if needs_cleaning(state):
                     self._unclean[row.number] = row
+                if next(scan_dead(transaction, row.number), None) is not None:
+                    self._sweeps[row.number] = TenantSweep(row=row)
 
     def _find_seals(self) -> None:
         """Go on with seals, and with new layouts, that the end of a process cut short."""
@@ -252,6 +272,8 @@ class Store:
             for row, state in scan_states(transaction):
                 if self.sealer is not None:
                     self.sealer.note(row, state)
+                if columns_due(transaction, row.number):
+                    self.add_columns(row).add_done_callback(log_failure)
                 if self.segments.laid_out_wrongly(transaction, row):
                     self.lay_out(row)
 
@@ -259,6 +281,8 @@ class Store:
         """Work for a moment when no write waits; None: there is none."""
         if self._dropped:
             return self._sweep
+        for sweep in self._sweeps.values():
+            return partial(sweep_step, sweep=sweep)
         for row in self._unclean.values():
             if self.sealer is None or not self.sealer.is_sealing(row.number):
                 return partial(clean_step, row=row, bury=self.segments.bury)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .builder import Expression, F
 from .evaluate import compile_filter
-from .expression import EVERYTHING, NOTHING, And, Compare, Node, Not, Or
+from .expression import EVERYTHING, NOTHING, And, Compare, Node, Not, Or, fields_of
 from .parse import parse_filter
 from .values import check_field_value, check_payload_fields
 
@@ -25,5 +25,6 @@ __all__ = [
     "check_field_value",
     "check_payload_fields",
     "compile_filter",
+    "fields_of",
     "parse_filter",
 ]

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NoReturn
+from uuid import UUID
 
 __all__ = ["Expression", "F"]
 
-Scalar = str | int | float | bool | datetime
+Scalar = str | int | float | bool | datetime | UUID
 
 
 class Expression:
@@ -107,7 +108,7 @@ class F:
         return self._compare("between", [low, high])
 
     def prefix(self, text: str) -> Expression:
-        """A keyword that starts with ``text``."""
+        """A keyword that starts with ``text``; a text with a word that does."""
         return self._compare("prefix", text)
 
     def exists(self, present: bool = True) -> Expression:
@@ -125,6 +126,23 @@ class F:
     def has_all(self, values: Iterable[Scalar]) -> Expression:
         """A list that holds every one of ``values``; none of them: has a value."""
         return self._compare("all", _listed(values))
+
+    def within(self, lat: float, lon: float, radius_m: float) -> Expression:
+        """A point at most ``radius_m`` metres from there, on a great circle."""
+        return self._compare("within", {"lat": lat, "lon": lon, "radius_m": radius_m})
+
+    def in_box(self, top: float, left: float, bottom: float, right: float) -> Expression:
+        """A point between these degrees; ``left > right`` is a box across the antimeridian."""
+        box = {"top": top, "left": left, "bottom": bottom, "right": right}
+        return self._compare("box", box)
+
+    def match(self, text: str, *, any: bool = False) -> Expression:
+        """A text that has all words of ``text``, in any order (or, with ``any``, some of them)."""
+        return self._compare("match_any" if any else "match", text)
+
+    def phrase(self, text: str) -> Expression:
+        """A text that has the words of ``text`` one right after the other."""
+        return self._compare("phrase", text)
 
     def __repr__(self) -> str:
         return f"F({self.name!r})"

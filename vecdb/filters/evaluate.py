@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, assert_never
 
+from . import geo
 from .expression import And, Compare, Node, Not, Or, Scalar
+from .text import has_phrase
 from .values import to_comparable
 
 Payload = Mapping[str, Any]
@@ -83,7 +85,7 @@ def _compile_compare(node: Compare, kind: str) -> Test:
     convert = to_comparable(kind)
     if node.operator == "all":
         return _has_all(node.field, frozenset(node.values), convert)
-    return _some_element(node.field, _value_test(node.operator, node.values, convert))
+    return _some_element(node.field, _value_test(kind, node, convert))
 
 
 def _exists(field: str, payload: Payload) -> bool:
@@ -115,12 +117,15 @@ def _some_element(field: str, test: ValueTest) -> Test:
     return some_element
 
 
-def _value_test(
-    name: str, values: tuple[Scalar, ...], convert: Callable[[Any], Any] | None
-) -> ValueTest:
+def _value_test(kind: str, node: Compare, convert: Callable[[Any], Any] | None) -> ValueTest:
     """A test of one value as it is stored."""
+    name, values = node.operator, node.values
     test: ValueTest
-    if name == "in":
+    if kind == "geo":
+        test = _point_test(name, values)
+    elif kind == "text":
+        test = _text_test(name, values)
+    elif name == "in":
         test = frozenset(values).__contains__
     elif name == "between":
         low, high = values
@@ -134,6 +139,26 @@ def _value_test(
     if convert is None:
         return test
     return lambda value: test(convert(value))
+
+
+def _point_test(name: str, values: tuple[Any, ...]) -> ValueTest:
+    if name == "within":
+        return partial(geo.is_within, *values)
+    return partial(geo.is_in_box, values)
+
+
+def _text_test(name: str, values: tuple[Any, ...]) -> Callable[[list[str]], bool]:
+    """A test of the words of a text."""
+    match name:
+        case "match":
+            return frozenset(values).issubset
+        case "match_any":
+            wanted = frozenset(values)
+            return lambda words: not wanted.isdisjoint(words)
+        case "phrase":
+            return partial(has_phrase, values)
+    (start,) = values
+    return lambda words: any(word.startswith(start) for word in words)
 
 
 def _between(low: Any, high: Any, value: Any) -> bool:

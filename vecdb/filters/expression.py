@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-Scalar = str | int | float | bool
+Scalar = str | int | float | bool | bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,11 @@ class Compare:
 
     ``operator`` and ``values`` are one of
 
-    - ``eq ne lt lte gt gte prefix`` with one value
+    - ``eq ne lt lte gt gte prefix`` with one value; of a text ``prefix`` is that of a word
     - ``in`` (some element is one of them) and ``all`` (each of them is an element) with two or more
     - ``between`` with the two ends, both included, the first below the second
+    - ``within`` with latitude, longitude and metres; ``box`` with top, left, bottom and right
+    - ``match`` (a text has each of these words), ``match_any`` and ``phrase`` (side by side)
     - ``exists`` (has a value) and ``null`` (is an explicit null) with none
     """
 
@@ -58,6 +60,16 @@ EVERYTHING = And(())
 NOTHING = Or(())
 
 
+def fields_of(node: Node) -> frozenset[str]:
+    """The fields that it compares."""
+    match node:
+        case Compare():
+            return frozenset([node.field])
+        case Not(child):
+            return fields_of(child)
+    return frozenset().union(*map(fields_of, node.children))
+
+
 def compare(field: str, operator: str, values: tuple[Scalar, ...]) -> Node:
     """The canonical node of one comparison of the dict form, with checked values of one type."""
     match operator, values:
@@ -65,6 +77,11 @@ def compare(field: str, operator: str, values: tuple[Scalar, ...]) -> Node:
             return _any_value(field, values)
         case "all", _:
             return _all_values(field, values)
+        case (("match" | "match_any"), _):
+            unique = tuple(sorted(set(values)))
+            return Compare(field, "match" if len(unique) == 1 else operator, unique)
+        case "phrase", (_,):
+            return Compare(field, "match", values)
         case "between", (low, high) if low == high:
             return Compare(field, "eq", (low,))
         case "prefix", ("",):

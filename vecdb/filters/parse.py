@@ -8,12 +8,13 @@ the path of what is wrong, such as ``filter.and[2].lang.gte``; ``eq`` is no step
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .. import limits
 from ..errors import InvalidArgument, LimitExceeded
 from .expression import Node, Scalar, all_of, any_of, compare, negate
+from .operands import check_box, check_circle, check_word, check_words
 from .values import check_value, describe
 
 COMBINATORS = ("and", "or", "not")
@@ -29,7 +30,18 @@ OPERATORS = {
     "int": ORDERED,
     "float": ORDERED,
     "datetime": ORDERED,
+    "uuid": UNORDERED,
+    "geo": ("within", "box", "exists", "null"),
+    "text": ("match", "match_any", "phrase", "prefix", "exists", "null"),
 }
+CHECKS: dict[str, Callable[[object, str], tuple[Scalar, ...]]] = {
+    "within": check_circle,
+    "box": check_box,
+    "match": check_words,
+    "match_any": check_words,
+    "phrase": check_words,
+}
+"""Of operands that are no values of the field."""
 SHOWN = 20
 """Declared fields that an error lists."""
 
@@ -125,9 +137,11 @@ class _Parser:
             f"{path}: a filter compares declared fields, and this is none",
             field=path,
             reason="UNINDEXED_FIELD",
-            hint=f"Declared are: {', '.join(declared[:SHOWN])}{more}"
-            if declared
-            else "The collection declares no fields",
+            hint=(
+                f"Declared are: {', '.join(declared[:SHOWN])}{more}; add_field declares another"
+                if declared
+                else "The collection declares no fields; add_field declares one"
+            ),
         )
 
     def _enter(self, path: str, depth: int) -> None:
@@ -174,6 +188,10 @@ def _check_operand(operator: str, operand: object, kind: str, path: str) -> tupl
                 f"{path}: expected true or false; got {describe(operand)}", field=path
             )
         return (operand,)
+    if operator in CHECKS:
+        return CHECKS[operator](operand, path)
+    if operator == "prefix" and kind == "text":
+        return check_word(operand, path)
     if operator in ONE_VALUE:
         return (check_value(operand, kind, path),)
     given = _check_list(operand, path, "values")

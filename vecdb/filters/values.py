@@ -9,6 +9,10 @@ int        integer of 64 bits; no bool, no 3.0         int
 float      finite number; no bool                      float
 datetime   ISO 8601 text with a zone; in a filter      int, microseconds since 1970 in UTC
            also an aware ``datetime``                  (digits after the sixth are dropped)
+uuid       text in five groups of hexadecimal digits,  bytes, 16 of them
+           any case; in a filter also a ``UUID``
+geo        {"lat": degrees, "lon": degrees}            (float, float), never in a filter
+text       text of any length                          its words (``text.words_of``)
 =========  ==========================================  ======================================
 
 In a payload a declared field holds such a value, a list of them (no nulls or lists in it), or null.
@@ -17,13 +21,16 @@ In a payload a declared field holds such a value, a list of them (no nulls or li
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from .. import limits
 from ..errors import InvalidArgument, LimitExceeded
 from .expression import Scalar
+from .text import words_of
 
 EXPECTED = {
     "keyword": "a string",
@@ -31,7 +38,11 @@ EXPECTED = {
     "int": "an integer",
     "float": "a number",
     "datetime": "ISO 8601 text with a zone, such as '2024-05-01T12:00:00Z'",
+    "uuid": "a UUID as text, such as '123e4567-e89b-12d3-a456-426614174000'",
+    "geo": "a point, such as {'lat': 52.52, 'lon': 13.4}",
+    "text": "a string",
 }
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
@@ -75,7 +86,15 @@ def check_value(value: object, kind: str, where: str) -> Scalar:
             return _parse_datetime(value, where)
         case "datetime" if isinstance(value, datetime):
             return _to_microseconds(value, where)
-    raise InvalidArgument(
+        case "uuid" if isinstance(value, str):
+            return _parse_uuid(value, where)
+        case "uuid" if isinstance(value, UUID):
+            return value.bytes
+    raise _unfit(value, kind, where)
+
+
+def _unfit(value: object, kind: str, where: str) -> InvalidArgument:
+    return InvalidArgument(
         f"{where}: a field of type {kind} takes {EXPECTED[kind]}; got {describe(value)}",
         field=where,
         hint=_advice(value),
@@ -89,16 +108,29 @@ def describe(value: object) -> str:
 
 def to_comparable(kind: str) -> Callable[[Any], Any] | None:
     """Turns a stored value of that type into what it is compared as; None: it is that already."""
-    if kind == "float":
-        return float
-    if kind == "datetime":
-        return _stored_microseconds
-    return None
+    return _CONVERT.get(kind)
 
 
 def _stored_microseconds(text: str) -> int:
     # Was checked when written, so this does not raise.
     return (datetime.fromisoformat(text) - EPOCH) // MICROSECOND
+
+
+def _stored_uuid(text: str) -> bytes:
+    return bytes.fromhex(text.replace("-", ""))
+
+
+def _stored_point(point: Mapping[str, float]) -> tuple[float, float]:
+    return point["lat"] + 0.0, point["lon"] + 0.0
+
+
+_CONVERT: dict[str, Callable[[Any], Any]] = {
+    "float": float,
+    "datetime": _stored_microseconds,
+    "uuid": _stored_uuid,
+    "geo": _stored_point,
+    "text": words_of,
+}
 
 
 def _check_stored(value: object, kind: str, where: str) -> None:
@@ -113,7 +145,58 @@ def _check_stored(value: object, kind: str, where: str) -> None:
             field=where,
             hint="Pass value.isoformat() of a datetime with a zone",
         )
-    check_value(value, kind, where)
+    if kind == "geo":
+        _check_point(value, where)
+    elif kind == "text":
+        if not isinstance(value, str):
+            raise _unfit(value, kind, where)
+        check_unicode(value, where)
+    else:
+        check_value(value, kind, where)
+
+
+def _check_point(value: object, where: str) -> None:
+    if not isinstance(value, Mapping):
+        raise _unfit(value, "geo", where)
+    if set(value) != {"lat", "lon"}:
+        raise InvalidArgument(
+            f"{where}: a field of type geo takes {EXPECTED['geo']}; got a dict of other keys",
+            field=where,
+        )
+    check_degrees(value["lat"], 90, f"{where}.lat")
+    check_degrees(value["lon"], 180, f"{where}.lon")
+
+
+def check_degrees(value: object, most: int, where: str) -> float:
+    """Degrees from ``-most`` to ``most``."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidArgument(f"{where}: expected degrees; got {describe(value)}", field=where)
+    if not -most <= value <= most:  # nor is NaN
+        raise InvalidArgument(
+            f"{where}: degrees are from {-most} to {most} here", field=where, limit=most
+        )
+    return float(value) + 0.0  # -0.0 becomes 0.0
+
+
+def check_unicode(text: str, where: str) -> str:
+    """Text that can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(
+            f"{where}: text must be valid Unicode; got half of a surrogate pair", field=where
+        ) from error
+    return text
+
+
+def _parse_uuid(text: str, where: str) -> bytes:
+    if not _UUID.fullmatch(text):
+        raise InvalidArgument(
+            f"{where}: text that is no UUID came where a field of type uuid takes "
+            f"{EXPECTED['uuid']}",
+            field=where,
+        )
+    return _stored_uuid(text)
 
 
 def _check_keyword(text: str, where: str) -> str:

@@ -30,6 +30,8 @@ from ..quantize.bounds import KAPPA
 from ..quantize.planes import LANES, Encoder, Quantizer
 from .coded import count_bits
 from .entries import SAMPLE_STEP, Entries
+from .lists import Lists
+from .prepared import prepare
 from .share import share
 
 SIGMAS = 1.5
@@ -85,21 +87,25 @@ class Walk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walked:
-    """What the walk for one query leaves to be scored.
+    """What the walks of all queries leave to be scored.
 
-    - ``places``: int64[m], in no order, all of slots whose bits are set in the masks
+    - ``found``: places, of each query in no order, all of slots whose bits are set in the masks
+    - ``nodes_expanded``, ``blocks_scanned``, ``codes_refined``: int64[q]
     """
 
-    places: NDArray[np.int64]
-    nodes_expanded: int
-    blocks_scanned: int
-    codes_scanned: int
-    codes_refined: int
+    found: Lists
+    nodes_expanded: NDArray[np.int64]
+    blocks_scanned: NDArray[np.int64]
+    codes_refined: NDArray[np.int64]
+
+    @property
+    def codes_scanned(self) -> NDArray[np.int64]:
+        return LANES * self.blocks_scanned
 
 
 def walk_graph(
     runs: Sequence[GraphRun], quantizer: Quantizer, queries: NDArray[np.float32], walk: Walk
-) -> list[Walked]:
+) -> Walked:
     """Walk for each of ``queries`` (float32[q, dim]) over all runs at once.
 
     The same for any number of threads and whatever the other queries are.
@@ -107,7 +113,7 @@ def walk_graph(
     """
     runs = [run for run in sorted(runs, key=lambda run: run.first) if run.count]
     if not runs or not len(queries):
-        return [_nothing() for _ in range(len(queries))]
+        return _nothing(len(queries))
     job = _Job(runs, quantizer, queries, walk)
     share(range(0, len(queries), _STEP), job.work, walk.pool, walk.threads)
     return job.results()
@@ -124,27 +130,12 @@ class _Job:
         walk: Walk,
     ) -> None:
         self.runs, self.walk, self.quantizer = runs, walk, quantizer
-        count, words = len(queries), quantizer.words
+        count = len(queries)
         self.k = walk.k
         self.width = max(walk.width, walk.k)
         self.table = _table(runs)
         self.firsts = np.array([run.first for run in runs], np.int64)
-        self.planes = np.empty((count, len(runs), words, 4, 1), np.uint64)
-        self.planes8 = np.empty((count, len(runs), 8, words), np.uint64)
-        self.terms = np.empty((count, len(runs), 3), np.float32)
-        self.terms8 = np.empty((count, len(runs), 3), np.float32)
-        self.kappas = np.array([run.kappa for run in runs])
-        rotated = quantizer.rotate_queries(queries)
-        for number, run in enumerate(runs):
-            planes = run.encoder.prepare(rotated)
-            self.planes[:, number, :, :, 0] = planes.planes4.transpose(2, 0, 1)
-            self.planes8[:, number] = planes.planes8
-            self.terms[:, number, 0] = planes.delta4
-            self.terms[:, number, 1] = planes.constant
-            self.terms[:, number, 2] = 7.5 * quantizer.padded
-            self.terms8[:, number, 0] = planes.delta8
-            self.terms8[:, number, 1] = planes.constant
-            self.terms8[:, number, 2] = planes.length
+        self.prepared = prepare(runs, quantizer, queries)
         self.found_e = np.empty((count, self.width), np.float32)
         self.found = np.empty((count, self.width), np.int64)
         self.sizes = np.zeros(count, np.int64)
@@ -154,7 +145,7 @@ class _Job:
         self.refined = np.zeros(count, np.int64)
 
     def work(self, starts: deque[int]) -> None:
-        quantizer, walk = self.quantizer, self.walk
+        quantizer, walk, prepared = self.quantizer, self.walk, self.prepared
         degree = self.runs[0].links.shape[1]
         stamps, stamp = _stamps_of_thread(sum(run.blocks for run in self.runs))
         while True:
@@ -165,38 +156,32 @@ class _Job:
                 return
             end = min(start + _STEP, len(self.sizes))
             walk_graph_kernel(
-                *(self.table, quantizer.words, degree, self.planes, self.terms, start, end),
-                *(stamps, stamp, self.found_e, self.found, self.sizes, self.counts),
-            )
+                self.table, quantizer.words, degree, prepared.planes, prepared.terms, start, end,
+                stamps, stamp, self.found_e, self.found, self.sizes, self.counts,
+            )  # fmt: skip
             shorten_found(
-                *(self.table, quantizer.words, quantizer.bits, quantizer.padded, start, end),
-                *(self.found_e, self.found, self.sizes, self.planes8, self.terms8, self.kappas),
-                *(walk.sigmas, self.k, self.left, self.left_sizes, self.refined),
-            )
+                self.table, quantizer.words, quantizer.bits, quantizer.padded, start, end,
+                self.found_e, self.found, self.sizes,
+                prepared.planes8, prepared.terms8, prepared.kappas,
+                walk.sigmas, self.k, self.left, self.left_sizes, self.refined,
+            )  # fmt: skip
 
-    def results(self) -> list[Walked]:
+    def results(self) -> Walked:
         bases = 8 * self.table[:, kernel.BASE]
         shifts = self.firsts - bases
-        single = len(self.runs) == 1
-        found = []
-        counts, refined = self.counts.tolist(), self.refined.tolist()
-        for query, size in enumerate(self.left_sizes.tolist()):
-            places = self.left[query, :size]
-            if single:
-                places = places + shifts[0]
-            else:
-                places = places + shifts[np.searchsorted(bases, places, side="right") - 1]
-            nodes, blocks = counts[query]
-            found.append(
-                Walked(
-                    places=places,
-                    nodes_expanded=nodes,
-                    blocks_scanned=blocks,
-                    codes_scanned=LANES * blocks,
-                    codes_refined=refined[query],
-                )
-            )
-        return found
+        edges = np.zeros(len(self.left_sizes) + 1, np.int64)
+        np.cumsum(self.left_sizes, out=edges[1:])
+        places = self.left[np.arange(self.width) < self.left_sizes[:, None]]
+        if len(self.runs) == 1:
+            places += shifts[0]
+        else:
+            places += shifts[np.searchsorted(bases, places, side="right") - 1]
+        return Walked(
+            found=Lists(places, edges),
+            nodes_expanded=self.counts[:, 0],
+            blocks_scanned=self.counts[:, 1],
+            codes_refined=self.refined,
+        )
 
 
 def _table(runs: Sequence[GraphRun]) -> NDArray[np.int64]:
@@ -237,13 +222,13 @@ def _stamps_of_thread(blocks: int) -> tuple[NDArray[np.uint32], NDArray[np.int64
     return _stamps.stamps, _stamps.stamp
 
 
-def _nothing() -> Walked:
+def _nothing(count: int) -> Walked:
+    zeros = np.zeros(count, np.int64)
     return Walked(
-        places=np.empty(0, np.int64),
-        nodes_expanded=0,
-        blocks_scanned=0,
-        codes_scanned=0,
-        codes_refined=0,
+        found=Lists(np.empty(0, np.int64), np.zeros(count + 1, np.int64)),
+        nodes_expanded=zeros,
+        blocks_scanned=zeros,
+        codes_refined=zeros,
     )
 
 

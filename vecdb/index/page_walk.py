@@ -35,6 +35,7 @@ from ..storage.format import DTYPE_CODES, LAYOUT_CODED
 from ..storage.page_cache import Held
 from ..storage.stored_pages import StoredPages
 from .entries import SAMPLE_STEP, Entries
+from .lists import distinct
 from .rows import row_norms
 from .share import share
 
@@ -207,8 +208,9 @@ class _Group:
             self.rounds += sizes > 0
             self._make_room()
             asked = np.arange(most) < sizes[:, None]
-            distinct, at = np.unique(wanted[asked], return_inverse=True)
-            with hold(self._by_part(distinct)) as held:
+            numbers = distinct(wanted[asked])
+            with hold(self._by_part(numbers)) as held:
+                at = np.searchsorted(numbers, wanted[asked])
                 addresses[asked] = np.concatenate(held.addresses)[at]
                 take_pages(
                     *(*self.coded, self.metric, self.dtype_code, self.queries, self.norms),

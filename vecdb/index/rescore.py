@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..deadline import Deadline
 from ..kernels.exact import score_pairs
+from .lists import Lists
 from .rows import Run, split_rows
 from .scan import Queries
 from .share import share
@@ -67,19 +68,27 @@ def rescore(
     pool: Executor | None,
     threads: int,
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Slots, ascending, and scores of each query's candidates.
+    """``score_lists`` of one array of slots for each query: the slots with their scores."""
+    lists = Lists.of(candidates)
+    scores = score_lists(rows, queries, lists, deadline=deadline, pool=pool, threads=threads)
+    return list(zip(candidates, np.split(scores, lists.edges[1:-1]), strict=True))
 
-    - ``rows``: in order of their slots
-    - ``candidates``: of each query its slots, each within ``rows``
+
+def score_lists(
+    rows: Sequence[Run],
+    queries: Queries,
+    lists: Lists,
+    *,
+    deadline: Deadline,
+    pool: Executor | None,
+    threads: int,
+) -> NDArray[np.float64]:
+    """float64[m]: the scores of the slots of all queries, in their order.
+
+    - ``rows``: in order of their slots; every slot is within them
     """
-    if len(candidates) == 1:
-        slots = np.sort(candidates[0])
-        query_of = np.zeros(len(slots), np.int64)
-    else:
-        slots = np.concatenate(candidates)
-        query_of = np.repeat(np.arange(len(candidates)), [len(one) for one in candidates])
-        by_slot = np.argsort(slots, kind="stable")
-        slots, query_of = slots[by_slot], query_of[by_slot]
+    by_slot = np.argsort(lists.places, kind="stable")
+    slots, query_of = lists.places[by_slot], lists.query_of[by_slot]
     raw, norms = np.empty(len(slots)), np.ones(len(slots))
 
     def work(parts: deque[tuple[Run, int, int]]) -> None:
@@ -98,14 +107,9 @@ def rescore(
     step = max(1, _PART_ELEMENTS // dim)
     parts = list(_parts(rows, slots, step))
     share(parts, work, pool, threads if len(slots) > step else 1)
-    scores = to_scores(queries.metric, raw, norms, queries.norms[query_of])
-    if len(candidates) == 1:
-        return [(slots, scores)]
-    by_query = np.argsort(query_of, kind="stable")
-    edges = np.cumsum([len(one) for one in candidates])[:-1]
-    return list(
-        zip(np.split(slots[by_query], edges), np.split(scores[by_query], edges), strict=True)
-    )
+    scores = np.empty(len(slots))
+    scores[by_slot] = to_scores(queries.metric, raw, norms, queries.norms[query_of])
+    return scores
 
 
 def _parts(

@@ -67,6 +67,12 @@ def factors_at(address: int, blocks: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
+def rows_of_floats_at(address: int, count: int, dim: int) -> Any:
+    """float32[count, dim]; the address is a multiple of 4."""
+    return carray(_pointer(address), (count, dim), np.float32)
+
+
+@njit(nogil=True, cache=True)
 def rows_at(address: int, count: int, words: int) -> Any:
     """uint64[count, words]: refine planes."""
     return carray(_pointer(address), (count, words), np.uint64)

@@ -92,10 +92,28 @@ def replace_schema(transaction: Transaction, row: CollectionRow, schema: Collect
     transaction.put("collections", key, again + schema.to_json())
 
 
+def put_columns_due(transaction: Transaction, number: int) -> None:
+    """Note that segments of the collection may lack the column of a declared field."""
+    transaction.put("database", _columns_key(number), b"")
+
+
+def delete_columns_due(transaction: Transaction, number: int) -> None:
+    transaction.delete("database", _columns_key(number))
+
+
+def columns_due(transaction: Transaction, number: int) -> bool:
+    return transaction.get("database", _columns_key(number)) is not None
+
+
+def _columns_key(number: int) -> bytes:
+    return format.COLUMNS_DUE_KEY + NUMBER.pack(number)
+
+
 def drop_collection(transaction: Transaction, row: CollectionRow) -> None:
     """Take the collection out of sight; ``sweep_dropped`` gives its space back piece by piece."""
     transaction.delete("collections", row.name.encode())
     transaction.delete("states", NUMBER.pack(row.number))
+    delete_columns_due(transaction, row.number)
     for alias, target in list(scan_aliases(transaction)):
         if target == row.name:
             transaction.delete("aliases", alias.encode())

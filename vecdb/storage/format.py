@@ -64,6 +64,8 @@ TABLES_OF = {1: TABLES[:10], 2: TABLES[:13], 3: TABLES[:19]}
 
 FORMAT_KEY = b"format"
 COUNTERS_KEY = b"counters"
+COLUMNS_DUE_KEY = b"columns"
+"""With a collection's number: its segments may lack the column of a declared field."""
 
 FORMAT = np.dtype(
     [
@@ -149,9 +151,11 @@ PRINCIPAL = np.dtype(
         ("state", "<u4"),  # PRINCIPAL_LIVE
         ("reserved", "V4"),
         ("created_us", "<i8"),
-        ("max_records", "<u8"),  # quotas; 0: none
+        ("records", "<u8"),  # that it owns
+        ("bytes", "<u8"),  # of their vectors and payloads
+        ("max_records", "<u8"),  # quotas; 2**64 - 1: none
         ("max_bytes", "<u8"),
-        ("rate", "<f8"),  # requests a second; 0: unlimited
+        ("rate", "<f8"),  # calls a second; infinite: no quota
     ]
 )
 """Table ``principals``, key number + 1 + name: this, then the numbers that it includes (uint32)."""
@@ -162,7 +166,11 @@ PRINCIPAL_COUNTERS = np.dtype(
         ("grants", "<u4"),  # grant numbers that were given
     ]
 )
-"""Table ``principals``, key number + 0: the last id of a tenant and the last grant number."""
+"""Table ``principals``, key number + 0: the last id of a tenant and the last grant number.
+
+Key number + 2 + id: the name of the tenant with that id. Key number + 3 + grant number: that number
+is dead, and its records are not swept yet.
+"""
 
 GRANT = np.dtype(
     [
@@ -374,6 +382,8 @@ KEY_TIME = struct.Struct(">Q")  # microseconds, then the idempotency key
 RECORD_VALUE = struct.Struct("<QQ")  # RECORD, for the hot path
 PATCH_VALUE = struct.Struct("<Q")  # sequence of the change
 STATE_VALUE = struct.Struct("<5QB3sI2Q")  # STATE, for the hot path
+PRINCIPAL_VALUE = struct.Struct("<IIIIq4Qd")  # PRINCIPAL, for the hot path
+GRANT_VALUE = struct.Struct("<QQB7s")  # GRANT, for the hot path
 INT_BIAS = 1 << 63
 PART_BYTES = 256 * 1024
 """Operations are cut into parts of about this size, so that LMDB finds room for each."""

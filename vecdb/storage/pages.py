@@ -248,6 +248,11 @@ def page_faults(
         "page": pages,
         "count": np.minimum(geometry.per_page, count - pages * geometry.per_page),
     }
+    expected = np.zeros(len(heads), heads.dtype)
+    for name, value in right.items():
+        expected[name] = value
+    if heads.tobytes() == expected.tobytes():  # telling the fields apart takes ten times as long
+        return
     bad = {name: np.flatnonzero(heads[name] != value) for name, value in right.items()}
     found = [(int(at[0]), name) for name, at in bad.items() if len(at)]
     if found:

@@ -7,36 +7,40 @@ and each gets a new one of its own, so no record is rewritten.
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import format
 from .checksum import damaged, pack, unpack
-from .format import GRANT_KEY, NUMBER, OWN, PRINCIPAL_LIVE
+from .format import DEAD, GRANT_KEY, GRANT_VALUE, NUMBER, OWN, PRINCIPAL_LIVE, PRINCIPAL_VALUE
 from .transaction import Transaction
 
-_NAME, _BY_ID, _COUNTERS = b"\1", b"\2", b"\0"
-_RECORDS = NUMBER.size
+_COUNTERS, _NAME, _BY_ID, _DEAD = b"\0", b"\1", b"\2", b"\3"
+_NO_QUOTA = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """A tenant. ``included``: the frozen numbers that it sees beside its own.
 
-    - ``max_records``, ``max_bytes``, ``rate``: quotas; 0: none. ``rate``: requests a second
+    - ``records``, ``bytes``: of the records that it owns; bytes of their vectors and payloads
+    - ``max_records``, ``max_bytes``, ``rate``: quotas; None: none. ``rate``: calls a second
     """
 
     name: str
     id: int
     own: int
     created_us: int
-    max_records: int = 0
-    max_bytes: int = 0
-    rate: float = 0.0
+    records: int = 0
+    bytes: int = 0
+    max_records: int | None = None
+    max_bytes: int | None = None
+    rate: float | None = None
     included: tuple[int, ...] = ()
 
     @property
@@ -94,9 +98,11 @@ def put_principal(transaction: Transaction, number: int, one: Principal) -> None
         id=one.id,
         own=one.own,
         created_us=one.created_us,
-        max_records=one.max_records,
-        max_bytes=one.max_bytes,
-        rate=one.rate,
+        records=one.records,
+        bytes=one.bytes,
+        max_records=_NO_QUOTA if one.max_records is None else one.max_records,
+        max_bytes=_NO_QUOTA if one.max_bytes is None else one.max_bytes,
+        rate=math.inf if one.rate is None else one.rate,
     )
     transaction.put("principals", key, head + np.array(one.included, "<u4").tobytes())
     by_id = NUMBER.pack(number) + _BY_ID + NUMBER.pack(one.id)
@@ -114,32 +120,59 @@ def name_of(transaction: Transaction, number: int, id: int) -> str | None:
     return None if value is None else value.decode()
 
 
-def next_numbers(transaction: Transaction, number: int, ids: int, grants: int) -> tuple[int, int]:
-    """The first of so many new ids of tenants and new grant numbers; none is used twice."""
+def peek_numbers(transaction: Transaction, number: int) -> tuple[int, int]:
+    """The next id of a tenant and the next grant number; none is used twice."""
     key = NUMBER.pack(number) + _COUNTERS
-    value = transaction.get("principals", key) or pack(format.PRINCIPAL_COUNTERS)
+    value = transaction.get("principals", key)
+    if value is None:
+        return 1, 1
     row: Any = unpack("principals", key, value, format.PRINCIPAL_COUNTERS)
-    id, grant = int(row["ids"]), int(row["grants"])
-    counters = pack(format.PRINCIPAL_COUNTERS, ids=id + ids, grants=grant + grants)
-    transaction.put("principals", key, counters)
-    return id + 1, grant + 1
+    return int(row["ids"]) + 1, int(row["grants"]) + 1
+
+
+def take_numbers(transaction: Transaction, number: int, ids: int, grants: int) -> tuple[int, int]:
+    """The first of so many ids of tenants and grant numbers, which are given away with this."""
+    id, grant = peek_numbers(transaction, number)
+    counters = pack(format.PRINCIPAL_COUNTERS, ids=id - 1 + ids, grants=grant - 1 + grants)
+    transaction.put("principals", NUMBER.pack(number) + _COUNTERS, counters)
+    return id, grant
+
+
+def has_principals(transaction: Transaction, number: int) -> bool:
+    """Whether the collection has, or ever had, a tenant."""
+    return transaction.get("principals", NUMBER.pack(number) + _COUNTERS) is not None
+
+
+def _quota(stored: int) -> int | None:
+    return None if stored == _NO_QUOTA else stored
 
 
 def _principal(key: bytes, value: bytes) -> Principal:
-    row: Any = unpack("principals", key, value, format.PRINCIPAL)
-    rest = value[format.PRINCIPAL.itemsize :]
-    if len(rest) % 4 or int(row["state"]) != PRINCIPAL_LIVE:
+    size = PRINCIPAL_VALUE.size
+    if len(value) < size or len(value) % 4:
+        raise damaged("principals", key, f"it has {len(value)} bytes")
+    id, own, state, reserved, created, records, used, max_records, max_bytes, rate = (
+        PRINCIPAL_VALUE.unpack_from(value)
+    )
+    if state != PRINCIPAL_LIVE or reserved:
         raise damaged("principals", key, "it is no tenant")
     return Principal(
         name=key[NUMBER.size + 1 :].decode(),
-        id=int(row["id"]),
-        own=int(row["own"]),
-        created_us=int(row["created_us"]),
-        max_records=int(row["max_records"]),
-        max_bytes=int(row["max_bytes"]),
-        rate=float(row["rate"]),
-        included=tuple(np.frombuffer(rest, "<u4").tolist()),
+        id=id,
+        own=own,
+        created_us=created,
+        records=records,
+        bytes=used,
+        max_records=_quota(max_records),
+        max_bytes=_quota(max_bytes),
+        rate=None if math.isinf(rate) else rate,
+        included=_numbers(value, size),
     )
+
+
+def _numbers(value: bytes, start: int) -> tuple[int, ...]:
+    """The uint32 numbers that a value ends in."""
+    return struct.unpack_from(f"<{(len(value) - start) // 4}I", value, start)
 
 
 # ----------------------------------------------------------------------------------------- grants
@@ -166,19 +199,38 @@ def put_grant(transaction: Transaction, number: int, one: Grant) -> None:
 
 def delete_grant(transaction: Transaction, number: int, grant: int) -> None:
     transaction.delete("grants", GRANT_KEY.pack(number, grant))
+    transaction.delete("principals", _dead_key(number, grant))
+
+
+def note_dead(transaction: Transaction, number: int, grant: int) -> None:
+    """Note that records have to be swept off the number."""
+    transaction.put("principals", _dead_key(number, grant), b"")
+
+
+def scan_dead(transaction: Transaction, number: int) -> Iterator[int]:
+    """The dead numbers whose records are not swept yet."""
+    head = NUMBER.pack(number) + _DEAD
+    for key, _ in transaction.scan("principals", head):
+        yield NUMBER.unpack(key[len(head) :])[0]
+
+
+def _dead_key(number: int, grant: int) -> bytes:
+    return NUMBER.pack(number) + _DEAD + NUMBER.pack(grant)
 
 
 def _grant(key: bytes, value: bytes) -> Grant:
-    row: Any = unpack("grants", key, value, format.GRANT)
-    rest = value[format.GRANT.itemsize :]
-    if len(rest) % 4 or not OWN <= int(row["kind"]) <= format.DEAD:
+    size = GRANT_VALUE.size
+    if len(value) < size or len(value) % 4:
+        raise damaged("grants", key, f"it has {len(value)} bytes")
+    count, sequence, kind, reserved = GRANT_VALUE.unpack_from(value)
+    if not OWN <= kind <= DEAD or reserved.strip(b"\0"):
         raise damaged("grants", key, "it is no grant number")
     return Grant(
         number=GRANT_KEY.unpack(key)[1],
-        kind=int(row["kind"]),
-        count=int(row["count"]),
-        sequence=int(row["sequence"]),
-        holders=tuple(np.frombuffer(rest, "<u4").tolist()),
+        kind=kind,
+        count=count,
+        sequence=sequence,
+        holders=_numbers(value, size),
     )
 
 
@@ -204,10 +256,9 @@ def put_accesses(transaction: Transaction, accesses: dict[bytes, Access]) -> Non
 def unpack_access(key: bytes, value: bytes) -> Access:
     if len(value) < 4 or len(value) % 4:
         raise damaged("access", key, f"it has {len(value)} bytes")
-    owner, *numbers = np.frombuffer(value, "<u4").tolist()
+    owner, *numbers = _numbers(value, 0)
     return Access(owner=owner, numbers=tuple(numbers))
 
 
 def _pack_access(access: Access) -> bytes:
-    numbers: NDArray[np.uint32] = np.array([access.owner, *access.numbers], "<u4")
-    return numbers.tobytes()
+    return struct.pack(f"<{1 + len(access.numbers)}I", access.owner, *access.numbers)

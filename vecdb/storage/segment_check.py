@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from ..errors import StorageError
 from .manifest import SegmentRow
 from .segment_files import (
+    COLUMNS,
     files_of,
+    is_info_file,
     read_codes,
     read_column,
     read_ids,
@@ -88,8 +90,11 @@ def _tree_faults(root: Path, info: SegmentInfo) -> Iterator[str]:
 def _unknown_files(root: Path, info: SegmentInfo) -> Iterator[str]:
     folder = segment_folder(root, info.uuid)
     known = files_of(info) | {SEGMENT_FILE}
+    columns = f"{COLUMNS}/"
     for at, _, names in os.walk(folder):
         for name in sorted(names):
             path = (Path(at) / name).relative_to(folder).as_posix()
-            if path not in known:
+            # What adding a column leaves: earlier names, and files when it was cut short.
+            added = is_info_file(path) or path.startswith(columns)
+            if path not in known and not added:
                 yield f"segment {info.uuid}: file {path} does not belong to it"

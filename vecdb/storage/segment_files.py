@@ -3,6 +3,7 @@
 ::
 
     segments/<uuid>/segment.json    what it is; the sums of the other files
+                    segment-<checksum>.json   the same, when it has got more columns
                     vectors.pages   vectors in slot order
                     codes           mean, scan plane, factors, refine planes
                     graph           neighbours of each slot, where there are many slots
@@ -47,6 +48,7 @@ GRAPH_FILE = "graph"
 COLUMNS = "columns"
 NEW = ".new"
 _OURS = re.compile(r"[0-9a-f]{32}(\.new)?")
+_LATER_INFO = re.compile(r"segment-[0-9a-f]{8}\.json")
 
 Shapes = dict[str, tuple[str, tuple[int, ...] | None]]
 
@@ -54,6 +56,16 @@ Shapes = dict[str, tuple[str, tuple[int, ...] | None]]
 def segment_folder(root: Path, segment: uuid.UUID) -> Path:
     """Where the files of a segment of the database ``root`` are."""
     return root / SEGMENTS / segment.hex
+
+
+def info_file(checksum: int) -> str:
+    """What a later ``segment.json`` is called, from its checksum."""
+    return f"segment-{checksum:08x}.json"
+
+
+def is_info_file(name: str) -> bool:
+    """Whether a file is called like a later ``segment.json``."""
+    return _LATER_INFO.fullmatch(name) is not None
 
 
 def column_file(index: int) -> str:
@@ -72,7 +84,9 @@ def files_of(info: SegmentInfo) -> set[str]:
 
 def read_info(root: Path, segment: uuid.UUID, expected_checksum: int) -> SegmentInfo:
     """``segment.json``, whose checksum the manifest keeps."""
-    path = segment_folder(root, segment) / SEGMENT_FILE
+    path = segment_folder(root, segment) / info_file(expected_checksum)
+    if not path.exists():
+        path = path.with_name(SEGMENT_FILE)
     with StoredFile(path) as file:
         memory = np.empty(file.size, np.uint8)
         file.read_into(memory, 0)
@@ -180,11 +194,22 @@ def _code_shapes(info: SegmentInfo) -> Shapes:
 def read_tree(root: Path, info: SegmentInfo) -> dict[str, NDArray[Any]]:
     """The arrays that ``write_tree`` was given, each with an entry for each node."""
     arrays = _read(root, info, TREE_FILE)
+    _check_nodes(root, info, arrays)
+    return arrays
+
+
+def map_tree(root: Path, info: SegmentInfo) -> MappedArrays:
+    """As ``read_tree``, of arrays that stay on the disk."""
+    mapped = MappedArrays(segment_folder(root, info.uuid) / TREE_FILE, info.files[TREE_FILE])
+    _check_nodes(root, info, mapped.arrays)
+    return mapped
+
+
+def _check_nodes(root: Path, info: SegmentInfo, arrays: Mapping[str, NDArray[Any]]) -> None:
     for name, array in arrays.items():
         if len(array) != info.tree.nodes:
             path = segment_folder(root, info.uuid) / TREE_FILE
             raise damaged_part(path, 0, f"array {name!r} is not of {info.tree.nodes} nodes")
-    return arrays
 
 
 def read_ids(root: Path, info: SegmentInfo) -> tuple[SegmentIds, NDArray[np.uint64]]:

@@ -58,7 +58,7 @@ class SegmentWriter:
         self._sums: dict[str, FileSum] = {}
         self._pages: PageWriter | None = None
         self._done = False
-        with _writing(root):
+        with writing(root):
             (root / SEGMENTS).mkdir(mode=0o700, exist_ok=True)
             self._scratch.mkdir(mode=0o700)
 
@@ -82,17 +82,17 @@ class SegmentWriter:
         ``neighbours``: u32[pages, geometry.neighbours], for layouts that have them; ``codes`` and
         ``fac``: of all slots, for pages that carry those of their neighbours.
         """
-        with _writing(self._root):
+        with writing(self._root):
             path = self._scratch / PAGES_FILE
             self._pages = PageWriter(path, geometry, self.uuid, count, neighbours, codes, fac)
 
     def append_vectors(self, rows: NDArray[Any]) -> None:
         """Add vectors in slot order, any number: [m, dim] of the collection's dtype."""
-        with _writing(self._root):
+        with writing(self._root):
             self._started().append(rows)
 
     def finish_pages(self) -> None:
-        with _writing(self._root):
+        with writing(self._root):
             self._sums[PAGES_FILE] = self._started().finish()
 
     def open_pages(self, geometry: PageGeometry, count: int) -> StoredPages:
@@ -120,7 +120,7 @@ class SegmentWriter:
 
     def write_column(self, index: int, kind: str, values: Iterable[object]) -> None:
         """``values``: of each slot, as ``columns.encode_column`` takes them."""
-        with _writing(self._root):
+        with writing(self._root):
             (self._scratch / COLUMNS).mkdir(mode=0o700, exist_ok=True)
         self._write(column_file(index), encode_column(kind, values))
 
@@ -135,7 +135,7 @@ class SegmentWriter:
             raise AssertionError(f"segment {self.uuid} has the files {sorted(self._sums)}")
         text = info.to_json()
         SegmentInfo.from_json(text)  # what could not be read again must not be written
-        with _writing(self._root):
+        with writing(self._root):
             with NewFile(self._scratch / SEGMENT_FILE) as file:
                 file.append(text)
                 file.finish()
@@ -162,12 +162,12 @@ class SegmentWriter:
         return self._pages
 
     def _write(self, name: str, arrays: Mapping[str, Array]) -> None:
-        with _writing(self._root):
+        with writing(self._root):
             self._sums[name] = write_arrays(self._scratch / name, arrays)
 
 
 @contextmanager
-def _writing(root: Path) -> Iterator[None]:
+def writing(root: Path) -> Iterator[None]:
     """Raise ours for what the system raises."""
     try:
         yield

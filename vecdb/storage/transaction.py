@@ -11,6 +11,7 @@ from .checksum import seal, seal_parts, unseal
 
 DELETE_TABLES = frozenset(
     {"database", "states", "dropped", "operations", "tombs", "keys", "key_times", "patches"}
+    | {"principals", "grants", "access", "postings"}
     | {"cache_states", "cache_floors"}
 )
 """Tables that a delete puts into; a put into any other one stores something new."""

@@ -28,6 +28,9 @@ class FieldType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INT: _ClassVar[FieldType]
     FLOAT: _ClassVar[FieldType]
     DATETIME: _ClassVar[FieldType]
+    UUID: _ClassVar[FieldType]
+    GEO: _ClassVar[FieldType]
+    TEXT: _ClassVar[FieldType]
 
 class Operator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -44,6 +47,11 @@ class Operator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXISTS: _ClassVar[Operator]
     NULL: _ClassVar[Operator]
     ALL: _ClassVar[Operator]
+    WITHIN: _ClassVar[Operator]
+    BOX: _ClassVar[Operator]
+    MATCH: _ClassVar[Operator]
+    MATCH_ANY: _ClassVar[Operator]
+    PHRASE: _ClassVar[Operator]
 
 class IdKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -58,6 +66,7 @@ class Mode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EXACT: _ClassVar[Mode]
     SCAN: _ClassVar[Mode]
     GRAPH: _ClassVar[Mode]
+    TREE: _ClassVar[Mode]
 
 class Estimator(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -78,6 +87,9 @@ BOOL: FieldType
 INT: FieldType
 FLOAT: FieldType
 DATETIME: FieldType
+UUID: FieldType
+GEO: FieldType
+TEXT: FieldType
 OPERATOR_UNSPECIFIED: Operator
 EQ: Operator
 NE: Operator
@@ -91,6 +103,11 @@ PREFIX: Operator
 EXISTS: Operator
 NULL: Operator
 ALL: Operator
+WITHIN: Operator
+BOX: Operator
+MATCH: Operator
+MATCH_ANY: Operator
+PHRASE: Operator
 ID_KIND_UNSPECIFIED: IdKind
 INTS: IdKind
 STRINGS: IdKind
@@ -99,6 +116,7 @@ AUTO: Mode
 EXACT: Mode
 SCAN: Mode
 GRAPH: Mode
+TREE: Mode
 ESTIMATOR_UNSPECIFIED: Estimator
 RABITQ: Estimator
 HAMMING: Estimator
@@ -128,6 +146,14 @@ class Ids(_message.Message):
     ints: bytes
     strings: Strings
     def __init__(self, ints: _Optional[bytes] = ..., strings: _Optional[_Union[Strings, _Mapping]] = ...) -> None: ...
+
+class Sharing(_message.Message):
+    __slots__ = ("lists", "places")
+    LISTS_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    lists: _containers.RepeatedCompositeFieldContainer[Strings]
+    places: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, lists: _Optional[_Iterable[_Union[Strings, _Mapping]]] = ..., places: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Value(_message.Message):
     __slots__ = ("text", "integer", "number", "flag")
@@ -373,6 +399,26 @@ class SetMemoryBudgetRequest(_message.Message):
     memory_budget: int
     def __init__(self, name: _Optional[str] = ..., memory_budget: _Optional[int] = ...) -> None: ...
 
+class AddFieldRequest(_message.Message):
+    __slots__ = ("name", "field", "type", "wait")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    field: str
+    type: FieldType
+    wait: bool
+    def __init__(self, name: _Optional[str] = ..., field: _Optional[str] = ..., type: _Optional[_Union[FieldType, str]] = ..., wait: bool = ...) -> None: ...
+
+class DropFieldRequest(_message.Message):
+    __slots__ = ("name", "field")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    field: str
+    def __init__(self, name: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
+
 class CollectionStatsRequest(_message.Message):
     __slots__ = ("name",)
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -461,8 +507,120 @@ class RotateKeyResponse(_message.Message):
     secret: str
     def __init__(self, secret: _Optional[str] = ...) -> None: ...
 
+class GrantRequest(_message.Message):
+    __slots__ = ("collection", "ids", "tenants")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    ids: Ids
+    tenants: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., tenants: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RevokeRequest(_message.Message):
+    __slots__ = ("collection", "ids", "tenants")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    ids: Ids
+    tenants: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., tenants: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class TenantInfo(_message.Message):
+    __slots__ = ("name", "visible", "records", "bytes", "created_us", "max_records", "max_bytes", "rate")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VISIBLE_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    CREATED_US_FIELD_NUMBER: _ClassVar[int]
+    MAX_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    visible: int
+    records: int
+    bytes: int
+    created_us: int
+    max_records: int
+    max_bytes: int
+    rate: float
+    def __init__(self, name: _Optional[str] = ..., visible: _Optional[int] = ..., records: _Optional[int] = ..., bytes: _Optional[int] = ..., created_us: _Optional[int] = ..., max_records: _Optional[int] = ..., max_bytes: _Optional[int] = ..., rate: _Optional[float] = ...) -> None: ...
+
+class ListTenantsRequest(_message.Message):
+    __slots__ = ("collection", "after", "limit")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    after: str
+    limit: int
+    def __init__(self, collection: _Optional[str] = ..., after: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListTenantsResponse(_message.Message):
+    __slots__ = ("tenants",)
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    tenants: _containers.RepeatedCompositeFieldContainer[TenantInfo]
+    def __init__(self, tenants: _Optional[_Iterable[_Union[TenantInfo, _Mapping]]] = ...) -> None: ...
+
+class DescribeTenantRequest(_message.Message):
+    __slots__ = ("collection", "tenant")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class WhoSeesRequest(_message.Message):
+    __slots__ = ("collection", "id")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    id: Ids
+    def __init__(self, collection: _Optional[str] = ..., id: _Optional[_Union[Ids, _Mapping]] = ...) -> None: ...
+
+class RecordAccess(_message.Message):
+    __slots__ = ("owner", "tenants")
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    TENANTS_FIELD_NUMBER: _ClassVar[int]
+    owner: str
+    tenants: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, owner: _Optional[str] = ..., tenants: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CopyTenantRequest(_message.Message):
+    __slots__ = ("collection", "source", "target")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    source: str
+    target: str
+    def __init__(self, collection: _Optional[str] = ..., source: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
+
+class DeleteTenantRequest(_message.Message):
+    __slots__ = ("collection", "tenant")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class SetQuotaRequest(_message.Message):
+    __slots__ = ("collection", "tenant", "max_records", "max_bytes", "rate")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    MAX_RECORDS_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    tenant: str
+    max_records: int
+    max_bytes: int
+    rate: float
+    def __init__(self, collection: _Optional[str] = ..., tenant: _Optional[str] = ..., max_records: _Optional[int] = ..., max_bytes: _Optional[int] = ..., rate: _Optional[float] = ...) -> None: ...
+
 class UpsertRequest(_message.Message):
-    __slots__ = ("collection", "ids", "vectors", "payloads", "condition", "idempotency_key", "no_wait")
+    __slots__ = ("collection", "ids", "vectors", "payloads", "condition", "idempotency_key", "no_wait", "tenant", "sharing")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
     VECTORS_FIELD_NUMBER: _ClassVar[int]
@@ -470,6 +628,8 @@ class UpsertRequest(_message.Message):
     CONDITION_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     NO_WAIT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    SHARING_FIELD_NUMBER: _ClassVar[int]
     collection: str
     ids: Ids
     vectors: Vectors
@@ -477,7 +637,9 @@ class UpsertRequest(_message.Message):
     condition: Condition
     idempotency_key: bytes
     no_wait: bool
-    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., vectors: _Optional[_Union[Vectors, _Mapping]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., condition: _Optional[_Union[Condition, _Mapping]] = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ...) -> None: ...
+    tenant: str
+    sharing: Sharing
+    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., vectors: _Optional[_Union[Vectors, _Mapping]] = ..., payloads: _Optional[_Iterable[bytes]] = ..., condition: _Optional[_Union[Condition, _Mapping]] = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ..., tenant: _Optional[str] = ..., sharing: _Optional[_Union[Sharing, _Mapping]] = ...) -> None: ...
 
 class WriteResponse(_message.Message):
     __slots__ = ("count", "sequence", "replayed")
@@ -510,37 +672,43 @@ class UploadResponse(_message.Message):
     def __init__(self, chunk: _Optional[int] = ..., result: _Optional[_Union[WriteResponse, _Mapping]] = ..., error: _Optional[_Union[ErrorDetail, _Mapping]] = ..., status: _Optional[int] = ...) -> None: ...
 
 class SetPayloadRequest(_message.Message):
-    __slots__ = ("collection", "ids", "payload", "replace", "idempotency_key", "no_wait")
+    __slots__ = ("collection", "ids", "payload", "replace", "idempotency_key", "no_wait", "tenant")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     REPLACE_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     NO_WAIT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     ids: Ids
     payload: bytes
     replace: bool
     idempotency_key: bytes
     no_wait: bool
-    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., payload: _Optional[bytes] = ..., replace: bool = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ...) -> None: ...
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., payload: _Optional[bytes] = ..., replace: bool = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class DeleteRequest(_message.Message):
-    __slots__ = ("collection", "ids", "filter", "idempotency_key", "no_wait")
+    __slots__ = ("collection", "ids", "filter", "idempotency_key", "no_wait", "dry_run", "tenant")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     NO_WAIT_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     ids: Ids
     filter: Filter
     idempotency_key: bytes
     no_wait: bool
-    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ...) -> None: ...
+    dry_run: bool
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., idempotency_key: _Optional[bytes] = ..., no_wait: bool = ..., dry_run: bool = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("collection", "queries", "k", "filter", "mode", "min_score", "without_payload", "with_vector", "effort", "effort_bound", "estimator", "with_relevance", "with_surprise")
+    __slots__ = ("collection", "queries", "k", "filter", "mode", "min_score", "without_payload", "with_vector", "effort", "effort_bound", "estimator", "with_relevance", "with_surprise", "tenant", "offset", "diversity")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -554,6 +722,9 @@ class SearchRequest(_message.Message):
     ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
     WITH_RELEVANCE_FIELD_NUMBER: _ClassVar[int]
     WITH_SURPRISE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_FIELD_NUMBER: _ClassVar[int]
     collection: str
     queries: Vectors
     k: int
@@ -567,7 +738,10 @@ class SearchRequest(_message.Message):
     estimator: Estimator
     with_relevance: bool
     with_surprise: bool
-    def __init__(self, collection: _Optional[str] = ..., queries: _Optional[_Union[Vectors, _Mapping]] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., without_payload: bool = ..., with_vector: bool = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., with_relevance: bool = ..., with_surprise: bool = ...) -> None: ...
+    tenant: str
+    offset: int
+    diversity: float
+    def __init__(self, collection: _Optional[str] = ..., queries: _Optional[_Union[Vectors, _Mapping]] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., without_payload: bool = ..., with_vector: bool = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., with_relevance: bool = ..., with_surprise: bool = ..., tenant: _Optional[str] = ..., offset: _Optional[int] = ..., diversity: _Optional[float] = ...) -> None: ...
 
 class Matches(_message.Message):
     __slots__ = ("counts", "ids", "scores", "distances", "payloads", "vectors", "relevance", "surprise_bits")
@@ -595,8 +769,52 @@ class SearchResponse(_message.Message):
     matches: Matches
     def __init__(self, matches: _Optional[_Union[Matches, _Mapping]] = ...) -> None: ...
 
+class SearchGroupsRequest(_message.Message):
+    __slots__ = ("collection", "query", "group_by", "groups", "group_size", "filter", "mode", "min_score", "effort", "effort_bound", "estimator", "without_payload", "with_vector", "with_relevance", "with_surprise", "tenant")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    GROUP_BY_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    GROUP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    MIN_SCORE_FIELD_NUMBER: _ClassVar[int]
+    EFFORT_FIELD_NUMBER: _ClassVar[int]
+    EFFORT_BOUND_FIELD_NUMBER: _ClassVar[int]
+    ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    WITH_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    WITH_RELEVANCE_FIELD_NUMBER: _ClassVar[int]
+    WITH_SURPRISE_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    query: Vectors
+    group_by: str
+    groups: int
+    group_size: int
+    filter: Filter
+    mode: Mode
+    min_score: float
+    effort: float
+    effort_bound: bool
+    estimator: Estimator
+    without_payload: bool
+    with_vector: bool
+    with_relevance: bool
+    with_surprise: bool
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., query: _Optional[_Union[Vectors, _Mapping]] = ..., group_by: _Optional[str] = ..., groups: _Optional[int] = ..., group_size: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., without_payload: bool = ..., with_vector: bool = ..., with_relevance: bool = ..., with_surprise: bool = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class SearchGroupsResponse(_message.Message):
+    __slots__ = ("values", "matches")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    MATCHES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[Value]
+    matches: Matches
+    def __init__(self, values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ..., matches: _Optional[_Union[Matches, _Mapping]] = ...) -> None: ...
+
 class ExplainRequest(_message.Message):
-    __slots__ = ("collection", "query", "k", "filter", "mode", "min_score", "effort", "effort_bound", "estimator")
+    __slots__ = ("collection", "query", "k", "filter", "mode", "min_score", "effort", "effort_bound", "estimator", "tenant")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
@@ -606,6 +824,7 @@ class ExplainRequest(_message.Message):
     EFFORT_FIELD_NUMBER: _ClassVar[int]
     EFFORT_BOUND_FIELD_NUMBER: _ClassVar[int]
     ESTIMATOR_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     query: Vectors
     k: int
@@ -615,10 +834,18 @@ class ExplainRequest(_message.Message):
     effort: float
     effort_bound: bool
     estimator: Estimator
-    def __init__(self, collection: _Optional[str] = ..., query: _Optional[_Union[Vectors, _Mapping]] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ...) -> None: ...
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., query: _Optional[_Union[Vectors, _Mapping]] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., min_score: _Optional[float] = ..., effort: _Optional[float] = ..., effort_bound: bool = ..., estimator: _Optional[_Union[Estimator, str]] = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("matches", "mode", "matching", "segments", "tail", "level", "why", "degraded", "io_engine", "seconds", "pages_read", "bytes_read", "read_calls", "io_rounds", "cache_hits", "nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined", "vectors_scored")
+    __slots__ = ("matches", "mode", "matching", "segments", "tail", "level", "why", "degraded", "io_engine", "seconds", "pages_read", "bytes_read", "read_calls", "io_rounds", "cache_hits", "nodes_expanded", "blocks_scanned", "codes_scanned", "codes_refined", "vectors_scored", "nodes_visited", "costs")
+    class CostsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
     MATCHES_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
     MATCHING_FIELD_NUMBER: _ClassVar[int]
@@ -639,6 +866,8 @@ class Explanation(_message.Message):
     CODES_SCANNED_FIELD_NUMBER: _ClassVar[int]
     CODES_REFINED_FIELD_NUMBER: _ClassVar[int]
     VECTORS_SCORED_FIELD_NUMBER: _ClassVar[int]
+    NODES_VISITED_FIELD_NUMBER: _ClassVar[int]
+    COSTS_FIELD_NUMBER: _ClassVar[int]
     matches: Matches
     mode: Mode
     matching: int
@@ -659,19 +888,23 @@ class Explanation(_message.Message):
     codes_scanned: int
     codes_refined: int
     vectors_scored: int
-    def __init__(self, matches: _Optional[_Union[Matches, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., matching: _Optional[int] = ..., segments: _Optional[int] = ..., tail: _Optional[int] = ..., level: _Optional[str] = ..., why: _Optional[str] = ..., degraded: bool = ..., io_engine: _Optional[str] = ..., seconds: _Optional[float] = ..., pages_read: _Optional[int] = ..., bytes_read: _Optional[int] = ..., read_calls: _Optional[int] = ..., io_rounds: _Optional[int] = ..., cache_hits: _Optional[int] = ..., nodes_expanded: _Optional[int] = ..., blocks_scanned: _Optional[int] = ..., codes_scanned: _Optional[int] = ..., codes_refined: _Optional[int] = ..., vectors_scored: _Optional[int] = ...) -> None: ...
+    nodes_visited: int
+    costs: _containers.ScalarMap[str, float]
+    def __init__(self, matches: _Optional[_Union[Matches, _Mapping]] = ..., mode: _Optional[_Union[Mode, str]] = ..., matching: _Optional[int] = ..., segments: _Optional[int] = ..., tail: _Optional[int] = ..., level: _Optional[str] = ..., why: _Optional[str] = ..., degraded: bool = ..., io_engine: _Optional[str] = ..., seconds: _Optional[float] = ..., pages_read: _Optional[int] = ..., bytes_read: _Optional[int] = ..., read_calls: _Optional[int] = ..., io_rounds: _Optional[int] = ..., cache_hits: _Optional[int] = ..., nodes_expanded: _Optional[int] = ..., blocks_scanned: _Optional[int] = ..., codes_scanned: _Optional[int] = ..., codes_refined: _Optional[int] = ..., vectors_scored: _Optional[int] = ..., nodes_visited: _Optional[int] = ..., costs: _Optional[_Mapping[str, float]] = ...) -> None: ...
 
 class GetRequest(_message.Message):
-    __slots__ = ("collection", "ids", "without_payload", "with_vector")
+    __slots__ = ("collection", "ids", "without_payload", "with_vector", "tenant")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     IDS_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     WITH_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     ids: Ids
     without_payload: bool
     with_vector: bool
-    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., without_payload: bool = ..., with_vector: bool = ...) -> None: ...
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., ids: _Optional[_Union[Ids, _Mapping]] = ..., without_payload: bool = ..., with_vector: bool = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class RecordColumns(_message.Message):
     __slots__ = ("ids", "sequences", "payloads", "vectors")
@@ -694,12 +927,14 @@ class GetResponse(_message.Message):
     def __init__(self, records: _Optional[_Union[RecordColumns, _Mapping]] = ..., missing: _Optional[_Union[Ids, _Mapping]] = ...) -> None: ...
 
 class CountRequest(_message.Message):
-    __slots__ = ("collection", "filter")
+    __slots__ = ("collection", "filter", "tenant")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     filter: Filter
-    def __init__(self, collection: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ...) -> None: ...
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class CountResponse(_message.Message):
     __slots__ = ("count",)
@@ -707,21 +942,57 @@ class CountResponse(_message.Message):
     count: int
     def __init__(self, count: _Optional[int] = ...) -> None: ...
 
+class FacetsRequest(_message.Message):
+    __slots__ = ("collection", "field", "filter", "limit", "tenant")
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    collection: str
+    field: str
+    filter: Filter
+    limit: int
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., field: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., limit: _Optional[int] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class FacetsResponse(_message.Message):
+    __slots__ = ("values", "counts", "others")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[Value]
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    others: int
+    def __init__(self, values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ..., counts: _Optional[_Iterable[int]] = ..., others: _Optional[int] = ...) -> None: ...
+
+class OrderBy(_message.Message):
+    __slots__ = ("field", "descending")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    DESCENDING_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    descending: bool
+    def __init__(self, field: _Optional[str] = ..., descending: bool = ...) -> None: ...
+
 class ScrollRequest(_message.Message):
-    __slots__ = ("collection", "filter", "after", "limit", "without_payload", "with_vector")
+    __slots__ = ("collection", "filter", "after", "limit", "without_payload", "with_vector", "order_by", "tenant")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     FILTER_FIELD_NUMBER: _ClassVar[int]
     AFTER_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     WITH_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     collection: str
     filter: Filter
     after: Ids
     limit: int
     without_payload: bool
     with_vector: bool
-    def __init__(self, collection: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., after: _Optional[_Union[Ids, _Mapping]] = ..., limit: _Optional[int] = ..., without_payload: bool = ..., with_vector: bool = ...) -> None: ...
+    order_by: OrderBy
+    tenant: str
+    def __init__(self, collection: _Optional[str] = ..., filter: _Optional[_Union[Filter, _Mapping]] = ..., after: _Optional[_Union[Ids, _Mapping]] = ..., limit: _Optional[int] = ..., without_payload: bool = ..., with_vector: bool = ..., order_by: _Optional[_Union[OrderBy, _Mapping]] = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class ScrollResponse(_message.Message):
     __slots__ = ("records", "next")

@@ -160,6 +160,16 @@ class CollectionsStub(object):
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SetMemoryBudgetRequest.SerializeToString,
                 response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
                 )
+        self.AddField = channel.unary_unary(
+                '/vecdb.v1.Collections/AddField',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.AddFieldRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
+                )
+        self.DropField = channel.unary_unary(
+                '/vecdb.v1.Collections/DropField',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.DropFieldRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
+                )
         self.Stats = channel.unary_unary(
                 '/vecdb.v1.Collections/Stats',
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionStatsRequest.SerializeToString,
@@ -228,6 +238,22 @@ class CollectionsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddField(self, request, context):
+        """Declares a payload field: filters may use it once this has answered, and are exact. Segments get
+        columns of it in the background. FAILED_PRECONDITION, reason UNFIT_RECORD, where a record has a
+        value that does not fit; then nothing is changed. The same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropField(self, request, context):
+        """Takes the declaration of a field back. Payloads keep its values.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Stats(self, request, context):
         """Counters and sizes of one collection, as JSON.
         """
@@ -276,6 +302,16 @@ def add_CollectionsServicer_to_server(servicer, server):
             'SetMemoryBudget': grpc.unary_unary_rpc_method_handler(
                     servicer.SetMemoryBudget,
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SetMemoryBudgetRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.SerializeToString,
+            ),
+            'AddField': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddField,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.AddFieldRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.SerializeToString,
+            ),
+            'DropField': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropField,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.DropFieldRequest.FromString,
                     response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.SerializeToString,
             ),
             'Stats': grpc.unary_unary_rpc_method_handler(
@@ -426,6 +462,40 @@ class Collections(object):
             metadata=None):
         return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Collections/SetMemoryBudget',
             vecdb__client_dot_wire_dot_vecdb__pb2.SetMemoryBudgetRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def AddField(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Collections/AddField',
+            vecdb__client_dot_wire_dot_vecdb__pb2.AddFieldRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def DropField(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Collections/DropField',
+            vecdb__client_dot_wire_dot_vecdb__pb2.DropFieldRequest.SerializeToString,
             vecdb__client_dot_wire_dot_vecdb__pb2.CollectionInfo.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
@@ -615,8 +685,317 @@ class Keys(object):
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
 
+class TenantsStub(object):
+    """Who sees which records of a collection. Not for keys that belong to a tenant.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Grant = channel.unary_unary(
+                '/vecdb.v1.Tenants/Grant',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.GrantRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.WriteResponse.FromString,
+                )
+        self.Revoke = channel.unary_unary(
+                '/vecdb.v1.Tenants/Revoke',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.RevokeRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.WriteResponse.FromString,
+                )
+        self.List = channel.unary_unary(
+                '/vecdb.v1.Tenants/List',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.ListTenantsResponse.FromString,
+                )
+        self.Describe = channel.unary_unary(
+                '/vecdb.v1.Tenants/Describe',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.DescribeTenantRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.TenantInfo.FromString,
+                )
+        self.WhoSees = channel.unary_unary(
+                '/vecdb.v1.Tenants/WhoSees',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.WhoSeesRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.RecordAccess.FromString,
+                )
+        self.Copy = channel.unary_unary(
+                '/vecdb.v1.Tenants/Copy',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CopyTenantRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.WriteResponse.FromString,
+                )
+        self.Delete = channel.unary_unary(
+                '/vecdb.v1.Tenants/Delete',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.DeleteTenantRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.WriteResponse.FromString,
+                )
+        self.SetQuota = channel.unary_unary(
+                '/vecdb.v1.Tenants/SetQuota',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SetQuotaRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.TenantInfo.FromString,
+                )
+
+
+class TenantsServicer(object):
+    """Who sees which records of a collection. Not for keys that belong to a tenant.
+    """
+
+    def Grant(self, request, context):
+        """Lets tenants see records; ids that are not stored are passed over. `count`: of those that one
+        of them did not see before. A name that is new makes a tenant.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Revoke(self, request, context):
+        """Lets tenants see records no more. `count`: of those that one of them saw.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """The tenants of a collection by name, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Describe(self, request, context):
+        """How much a tenant sees and owns, and its quotas. NOT_FOUND where there is none of the name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WhoSees(self, request, context):
+        """The owner of a record, and the tenants that see it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Copy(self, request, context):
+        """Makes a tenant that sees what another does now; `count`: of those records.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Delete(self, request, context):
+        """Ends a tenant, and revokes its keys. What it owned and nobody else sees is deleted in the
+        background. `count`: of the records that it owned.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetQuota(self, request, context):
+        """Bounds what a tenant may own, and the calls a second of its keys.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_TenantsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Grant': grpc.unary_unary_rpc_method_handler(
+                    servicer.Grant,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.GrantRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.WriteResponse.SerializeToString,
+            ),
+            'Revoke': grpc.unary_unary_rpc_method_handler(
+                    servicer.Revoke,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.RevokeRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.WriteResponse.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.ListTenantsRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'Describe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Describe,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.DescribeTenantRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.TenantInfo.SerializeToString,
+            ),
+            'WhoSees': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoSees,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.WhoSeesRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.RecordAccess.SerializeToString,
+            ),
+            'Copy': grpc.unary_unary_rpc_method_handler(
+                    servicer.Copy,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CopyTenantRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.WriteResponse.SerializeToString,
+            ),
+            'Delete': grpc.unary_unary_rpc_method_handler(
+                    servicer.Delete,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.DeleteTenantRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.WriteResponse.SerializeToString,
+            ),
+            'SetQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetQuota,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SetQuotaRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.TenantInfo.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'vecdb.v1.Tenants', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Tenants(object):
+    """Who sees which records of a collection. Not for keys that belong to a tenant.
+    """
+
+    @staticmethod
+    def Grant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Tenants/Grant',
+            vecdb__client_dot_wire_dot_vecdb__pb2.GrantRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.WriteResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Revoke(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Tenants/Revoke',
+            vecdb__client_dot_wire_dot_vecdb__pb2.RevokeRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.WriteResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Tenants/List',
+            vecdb__client_dot_wire_dot_vecdb__pb2.ListTenantsRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.ListTenantsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Describe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Tenants/Describe',
+            vecdb__client_dot_wire_dot_vecdb__pb2.DescribeTenantRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.TenantInfo.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def WhoSees(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Tenants/WhoSees',
+            vecdb__client_dot_wire_dot_vecdb__pb2.WhoSeesRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.RecordAccess.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Copy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Tenants/Copy',
+            vecdb__client_dot_wire_dot_vecdb__pb2.CopyTenantRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.WriteResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Delete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Tenants/Delete',
+            vecdb__client_dot_wire_dot_vecdb__pb2.DeleteTenantRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.WriteResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def SetQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Tenants/SetQuota',
+            vecdb__client_dot_wire_dot_vecdb__pb2.SetQuotaRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.TenantInfo.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+
 class RecordsStub(object):
     """The records of a collection. `collection` is a collection's name or an alias.
+
+    `tenant` of a request: as whom it is made. Reads see what that tenant sees, and nothing for a name
+    that is not known; writes change what it owns. Absent: everything. A key that belongs to a tenant
+    has its own filled in, and is refused another (PERMISSION_DENIED).
     """
 
     def __init__(self, channel):
@@ -650,6 +1029,11 @@ class RecordsStub(object):
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchRequest.SerializeToString,
                 response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchResponse.FromString,
                 )
+        self.SearchGroups = channel.unary_unary(
+                '/vecdb.v1.Records/SearchGroups',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsResponse.FromString,
+                )
         self.Explain = channel.unary_unary(
                 '/vecdb.v1.Records/Explain',
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.ExplainRequest.SerializeToString,
@@ -665,6 +1049,11 @@ class RecordsStub(object):
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CountRequest.SerializeToString,
                 response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CountResponse.FromString,
                 )
+        self.Facets = channel.unary_unary(
+                '/vecdb.v1.Records/Facets',
+                request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.FacetsRequest.SerializeToString,
+                response_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.FacetsResponse.FromString,
+                )
         self.Scroll = channel.unary_unary(
                 '/vecdb.v1.Records/Scroll',
                 request_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.ScrollRequest.SerializeToString,
@@ -674,6 +1063,10 @@ class RecordsStub(object):
 
 class RecordsServicer(object):
     """The records of a collection. `collection` is a collection's name or an alias.
+
+    `tenant` of a request: as whom it is made. Reads see what that tenant sees, and nothing for a name
+    that is not known; writes change what it owns. Absent: everything. A key that belongs to a tenant
+    has its own filled in, and is refused another (PERMISSION_DENIED).
     """
 
     def Upsert(self, request, context):
@@ -712,6 +1105,13 @@ class RecordsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchGroups(self, request, context):
+        """The best matches of one query for each value of a field: groups, the best first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Explain(self, request, context):
         """Searches for one query, and tells how: the path taken, what was read, scanned and scored.
         """
@@ -728,6 +1128,13 @@ class RecordsServicer(object):
 
     def Count(self, request, context):
         """How many records there are, or match a filter. Exact.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Facets(self, request, context):
+        """How many records have each value of a field. Exact.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -768,6 +1175,11 @@ def add_RecordsServicer_to_server(servicer, server):
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchRequest.FromString,
                     response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchResponse.SerializeToString,
             ),
+            'SearchGroups': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchGroups,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsResponse.SerializeToString,
+            ),
             'Explain': grpc.unary_unary_rpc_method_handler(
                     servicer.Explain,
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.ExplainRequest.FromString,
@@ -783,6 +1195,11 @@ def add_RecordsServicer_to_server(servicer, server):
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.CountRequest.FromString,
                     response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.CountResponse.SerializeToString,
             ),
+            'Facets': grpc.unary_unary_rpc_method_handler(
+                    servicer.Facets,
+                    request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.FacetsRequest.FromString,
+                    response_serializer=vecdb__client_dot_wire_dot_vecdb__pb2.FacetsResponse.SerializeToString,
+            ),
             'Scroll': grpc.unary_unary_rpc_method_handler(
                     servicer.Scroll,
                     request_deserializer=vecdb__client_dot_wire_dot_vecdb__pb2.ScrollRequest.FromString,
@@ -797,6 +1214,10 @@ def add_RecordsServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Records(object):
     """The records of a collection. `collection` is a collection's name or an alias.
+
+    `tenant` of a request: as whom it is made. Reads see what that tenant sees, and nothing for a name
+    that is not known; writes change what it owns. Absent: everything. A key that belongs to a tenant
+    has its own filled in, and is refused another (PERMISSION_DENIED).
     """
 
     @staticmethod
@@ -885,6 +1306,23 @@ class Records(object):
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
     @staticmethod
+    def SearchGroups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Records/SearchGroups',
+            vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.SearchGroupsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
     def Explain(request,
             target,
             options=(),
@@ -932,6 +1370,23 @@ class Records(object):
         return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Records/Count',
             vecdb__client_dot_wire_dot_vecdb__pb2.CountRequest.SerializeToString,
             vecdb__client_dot_wire_dot_vecdb__pb2.CountResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Facets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/vecdb.v1.Records/Facets',
+            vecdb__client_dot_wire_dot_vecdb__pb2.FacetsRequest.SerializeToString,
+            vecdb__client_dot_wire_dot_vecdb__pb2.FacetsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
