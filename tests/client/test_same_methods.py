@@ -13,7 +13,13 @@ from vecdb_client.async_collection import AsyncCollection
 from vecdb_client.collection import Collection
 
 CLIENT_ONLY = {"address", "info", "wait_ready"}
-DATABASE_ONLY = {"database_id", "path", "read_only"} | {"authenticate", "has_keys", "tenant_rate"}
+DATABASE_ONLY = {"database_id", "path", "read_only"}
+CACHES = {"cache", "caches", "create_cache", "delete_cache"}
+"""Of the embedded database alone: no call of the server reaches a cache.""" | {
+    "authenticate",
+    "has_keys",
+    "tenant_rate",
+}
 COLLECTION_ONLY = {"submit_upsert"}  # what the server calls
 AT_ONCE = {"__init__", "address", "collection"}
 """What needs no call to the server, so nothing to wait for."""
@@ -30,7 +36,7 @@ def parameters(kind: type, name: str) -> list[tuple[str, object, object]]:
 
 
 def test_client_has_the_methods_of_the_embedded_database():
-    assert public(Client) - CLIENT_ONLY == public(Database) - DATABASE_ONLY
+    assert public(Client) - CLIENT_ONLY == public(Database) - DATABASE_ONLY - CACHES
 
 
 def test_collection_of_a_client_has_the_methods_of_an_embedded_one():
