@@ -13,13 +13,9 @@ from vecdb_client.async_collection import AsyncCollection
 from vecdb_client.collection import Collection
 
 CLIENT_ONLY = {"address", "info", "wait_ready"}
-DATABASE_ONLY = {"database_id", "path", "read_only"}
+DATABASE_ONLY = {"database_id", "path", "read_only"} | {"authenticate", "has_keys", "tenant_rate"}
 CACHES = {"cache", "caches", "create_cache", "delete_cache"}
-"""Of the embedded database alone: no call of the server reaches a cache.""" | {
-    "authenticate",
-    "has_keys",
-    "tenant_rate",
-}
+"""Of the embedded database alone: no call of the server reaches a cache."""
 COLLECTION_ONLY = {"submit_upsert"}  # what the server calls
 AT_ONCE = {"__init__", "address", "collection"}
 """What needs no call to the server, so nothing to wait for."""
