@@ -85,7 +85,7 @@ class SlotSets:
             if id(origins) in self._kept:
                 return
             self._kept[id(origins)] = origins, found
-            self._bytes += found.nbytes
+            self._bytes += found.nbytes + origins.nbytes
             while self._bytes > _CACHE_BYTES and len(self._kept) > 1:
-                _, (_, gone) = self._kept.popitem(last=False)
-                self._bytes -= gone.nbytes
+                _, (some, gone) = self._kept.popitem(last=False)
+                self._bytes -= gone.nbytes + some.nbytes
