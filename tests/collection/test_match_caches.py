@@ -51,4 +51,4 @@ def test_mask_of_origins_is_that_of_their_slots(pair, count):
     rng = np.random.default_rng(1)
     origins = np.sort(rng.choice(450, min(450, count), replace=False)).astype(np.uint64)
     expected = pack_slots(segment.slots_of(origins), len(segment))
-    assert segment.mask_of(origins).tolist() == expected.tolist()
+    assert segment.find_set(origins).mask.tolist() == expected.tolist()

@@ -20,9 +20,7 @@ class Finder:
     def __call__(self, origins):
         self.asked += 1
         here = origins[(origins >= 1_000) & (origins < 1_000 + SIZE)]
-        rows = np.zeros(SIZE, np.uint8)
-        rows[here - 1_000] = 1
-        return np.packbits(rows, bitorder="little")
+        return SlotSet(SIZE, slots=(here - 1_000).astype(np.int64))
 
 
 def frozen(*origins):
@@ -37,7 +35,7 @@ def finder():
 
 
 def test_slots_are_those_of_the_origins_that_are_here(finder):
-    found = SlotSets(finder, SIZE).of(frozen(3, 1_000, 1_007, 1_099, 5_000))
+    found = SlotSets(finder).of(frozen(3, 1_000, 1_007, 1_099, 5_000))
     assert found.slots.tolist() == [0, 7, 99]
     assert found.count == 3
     words, ranks = found.ranked
@@ -45,24 +43,33 @@ def test_slots_are_those_of_the_origins_that_are_here(finder):
     assert ranks.tolist() == [0, 2]
 
 
+def test_mask_and_slots_say_the_same():
+    slots = np.array([0, 7, 8, 99])
+    by_slots, mask = SlotSet(SIZE, slots=slots), SlotSet(SIZE, slots=slots).mask
+    by_mask = SlotSet(SIZE, mask=mask)
+    assert by_mask.slots.tolist() == slots.tolist()
+    assert by_mask.count == by_slots.count == 4
+    assert mask.nbytes == 13
+
+
 def test_set_is_found_once(finder):
-    sets, origins = SlotSets(finder, SIZE), frozen(1_001, 1_002)
+    sets, origins = SlotSets(finder), frozen(1_001, 1_002)
     assert sets.of(origins) is sets.of(origins)
     assert sets.of(frozen(1_001, 1_002)).slots.tolist() == [1, 2]
     assert finder.asked == 2
 
 
 def test_array_that_may_change_is_looked_up_again(finder):
-    sets, origins = SlotSets(finder, SIZE), np.array([1_001, 1_002])
+    sets, origins = SlotSets(finder), np.array([1_001, 1_002])
     assert sets.of(origins).slots.tolist() == [1, 2]
     origins[0] = 1_000
     assert sets.of(origins).slots.tolist() == [0, 2]
 
 
 def test_sets_that_were_not_used_for_long_are_let_go(finder, monkeypatch):
-    one = SlotSet.of(np.zeros(-(-SIZE // 8), np.uint8), SIZE)
-    monkeypatch.setattr(slot_sets, "_CACHE_BYTES", 2 * (one.nbytes + 16) + 2)
-    sets, arrays = SlotSets(finder, SIZE), [frozen(slot) for slot in range(3)]
+    one = SlotSet(SIZE, slots=np.arange(1))
+    monkeypatch.setattr(slot_sets, "_CACHE_BYTES", 2 * (one.nbytes + 8) + 2)
+    sets, arrays = SlotSets(finder), [frozen(1_000 + slot) for slot in range(3)]
     for origins in arrays:
         sets.of(origins)
     assert finder.asked == 3

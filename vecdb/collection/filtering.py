@@ -74,6 +74,7 @@ class FilterCache:
         self._lock = threading.Lock()
         # Guarded by self._lock; oldest use first.
         self._found: OrderedDict[tuple[int, Typed], Matched] = OrderedDict()
+        self._held = 0  # Slots in all of them. Guarded by self._lock.
         self._masks = MaskCache()
         self._known = KnownFields()
         self._patches: dict[int, tuple[int, Patches]] = {}  # Guarded by self._lock.
@@ -125,11 +126,10 @@ class FilterCache:
                 return  # this was for a reader of an older commit
             self._found[key] = found
             self._found.move_to_end(key)
-            while len(self._found) > _CACHE_ENTRIES or self._held_slots() > _CACHE_SLOTS:
-                self._found.popitem(last=False)
-
-    def _held_slots(self) -> int:
-        return sum(len(one.origins) for one in self._found.values())
+            self._held += len(found.origins) - (0 if kept is None else len(kept.origins))
+            while len(self._found) > _CACHE_ENTRIES or self._held > _CACHE_SLOTS:
+                _, gone = self._found.popitem(last=False)
+                self._held -= len(gone.origins)
 
     def fields_of(
         self, transaction: Transaction, row: CollectionRow, deadline: Deadline

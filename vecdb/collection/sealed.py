@@ -72,7 +72,7 @@ class Sealed:
     @cached_property
     def every(self) -> SlotSet:
         """All live slots."""
-        return SlotSet(mask=self.mask, count=self.live, size=len(self))
+        return SlotSet(len(self), mask=self.mask)
 
     def coded(self, first: int, some: SlotSet | None = None) -> CodedRun:
         """As ``rows``, of codes."""

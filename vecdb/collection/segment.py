@@ -28,12 +28,11 @@ from ..storage.segment_ids import SegmentIds
 from ..storage.segment_info import SegmentInfo
 from ..storage.stored_pages import StoredPages
 from .levels import resident
-from .masks import pack_slots
 from .residence import Residence
 from .sealed_rows import PagedRows
 from .segment_columns import SegmentColumns
 from .segment_tree import SegmentTree
-from .slot_sets import SlotSets
+from .slot_sets import SlotSet, SlotSets
 
 RECALL, WIDTH = 0.99, 64
 """What a walk of effort 1 reached among ten at the seal; the width where nothing was measured."""
@@ -93,7 +92,7 @@ class Segment:
             self.vectors = segment_files.read_vectors(root, info)
         else:
             self.pages = (like and like.pages) or segment_files.open_pages(root, info)
-        self.sets: SlotSets = SlotSets(self.mask_of, info.count) if like is None else like.sets
+        self.sets: SlotSets = SlotSets(self.find_set) if like is None else like.sets
         self._norms: NDArray[np.float64] | None = None  # Set once, under self._lock.
         self._lock = threading.Lock()
         self.release()
@@ -188,15 +187,15 @@ class Segment:
         slots = self.slot_of_each(self._within(np.asarray(origins, np.uint64)))
         return np.sort(slots[slots >= 0])
 
-    def mask_of(self, origins: NDArray[np.uint64]) -> NDArray[np.uint8]:
-        """u8[blocks]: the slots of those of ``origins`` that are in this segment."""
+    def find_set(self, origins: NDArray[np.uint64]) -> SlotSet:
+        """The slots of those of ``origins`` that are in this segment."""
         here = self._within(np.asarray(origins, np.uint64))
         span = self.info.last_origin - self.info.first_origin + 1
         if span > _SPAN * len(self) or _MANY * len(here) < len(self):
-            return pack_slots(self.slots_of(here), len(self))
+            return SlotSet(len(self), slots=self.slots_of(here))
         there = np.zeros(span, np.bool_)  # 300,000 of a million: 3 ms; looked up one by one, 50
         there[here - np.uint64(self.info.first_origin)] = True
-        return np.packbits(there[self._offsets], bitorder="little")
+        return SlotSet(len(self), mask=np.packbits(there[self._offsets], bitorder="little"))
 
     def slot_of_each(self, origins: NDArray[np.uint64]) -> NDArray[np.int64]:
         """The slot of each of ``origins``, in their order; -1: not in this segment."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -18,51 +17,59 @@ from numpy.typing import NDArray
 
 from ..index.coded import count_bits
 from ..index.tree_walk import Ranked, rank_mask
-from .masks import slots_in
+from .masks import pack_slots, slots_in
 
 _CACHE_BYTES = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, eq=False)
 class SlotSet:
-    """Some slots of a segment of ``size``. Arrays are read-only.
+    """Some slots of a segment of ``size``: by a mask or one by one, and the other when asked.
 
-    - ``mask``: u8[blocks], a bit for each; ``count``: how many
+    ``count``: how many. Arrays are not to be changed.
     """
 
-    mask: NDArray[np.uint8]
-    count: int
-    size: int
-
-    @classmethod
-    def of(cls, mask: NDArray[np.uint8], size: int) -> SlotSet:
-        return cls(mask=mask, count=count_bits(mask), size=size)
+    def __init__(
+        self,
+        size: int,
+        *,
+        mask: NDArray[np.uint8] | None = None,
+        slots: NDArray[np.int64] | None = None,
+    ) -> None:
+        """``mask``: u8[blocks]; or ``slots``: ascending."""
+        self.size = size
+        if mask is not None:
+            self.mask = mask
+            self.count = count_bits(mask)
+        if slots is not None:
+            self.slots = slots
+            self.count = len(slots)
 
     @cached_property
-    def ranked(self) -> Ranked:
-        """The mask as words, and how many bits are set before each."""
-        return rank_mask(self.mask, self.size)
+    def mask(self) -> NDArray[np.uint8]:
+        """u8[blocks], a bit for each slot."""
+        return pack_slots(self.slots, self.size)
 
     @cached_property
     def slots(self) -> NDArray[np.int64]:
         """Ascending."""
         return slots_in(self.mask, self.size)
 
+    @cached_property
+    def ranked(self) -> Ranked:
+        """The mask as words, and how many bits are set before each."""
+        return rank_mask(self.mask, self.size)
+
     @property
     def nbytes(self) -> int:
         """Of all that may be kept of it."""
-        return 3 * len(self.mask) + 8 * self.count
+        return 3 * -(-self.size // 8) + 8 * self.count
 
 
 class SlotSets:
-    """The sets that were looked for last. Safe for any thread.
+    """The sets that were looked for last; ``find`` finds one. Safe for any thread."""
 
-    ``find(origins)``: the mask of a set in the segment of ``size`` slots.
-    """
-
-    def __init__(self, find: Callable[[NDArray[np.uint64]], NDArray[np.uint8]], size: int) -> None:
+    def __init__(self, find: Callable[[NDArray[np.uint64]], SlotSet]) -> None:
         self._find = find
-        self._size = size
         self._lock = threading.Lock()
         # By the array's id, with the array, so that the id stays its own; oldest use first.
         self._kept: OrderedDict[int, tuple[NDArray[np.int64], SlotSet]] = OrderedDict()
@@ -75,7 +82,7 @@ class SlotSets:
             if kept is not None:
                 self._kept.move_to_end(id(origins))
                 return kept[1]
-        found = SlotSet.of(self._find(origins.astype(np.uint64)), self._size)
+        found = self._find(origins.astype(np.uint64))
         if not origins.flags.writeable:
             self._keep(origins, found)
         return found
