@@ -160,7 +160,7 @@ def adds(environment, change):
 def test_what_a_delete_stores_is_told_from_what_is_new(environment, table):
     expected = table not in (
         *("database", "states", "dropped", "operations", "tombs", "keys", "key_times", "patches"),
-        *("cache_states", "cache_floors"),
+        *("principals", "grants", "access", "postings", "cache_states", "cache_floors"),
     )
     assert adds(environment, lambda one: one.put(table, b"k", b"v")) is expected
     assert adds(environment, lambda one: one.put_parts(table, b"k", [b"v"])) is expected
