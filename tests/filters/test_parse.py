@@ -169,7 +169,7 @@ def test_undeclared_field_of_a_collection_without_fields_is_refused():
 
 def test_list_of_declared_fields_in_an_error_is_bounded():
     error = error_of({"lang": "en"}, {f"f{number}": "int" for number in range(200)})
-    assert error.hint.endswith(", ...")
+    assert ", ...; " in error.hint
     assert len(error.hint) < 200
 
 
