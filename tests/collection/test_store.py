@@ -68,6 +68,26 @@ def test_search_of_a_name_that_has_moved_is_answered_by_the_new_collection(db):
     assert found.payloads == [{"group": 2}]
 
 
+def test_handle_whose_name_has_moved_before_a_search_follows_it(db, two):
+    two.search(ONE[0])
+    db.alias("current", "new")
+    assert len(two.search(np.ones(6, np.float32))) == 10
+    with pytest.raises(InvalidArgument) as caught:
+        two.search(ONE[0])
+    assert (caught.value.reason, caught.value.limit) == ("WRONG_DIMENSION", 6)
+
+
+def test_counts_and_pages_are_of_the_collection_that_has_the_name_at_last(db, two):
+    """The filter is read before there is a view, so it may write as it likes."""
+
+    def everything():
+        return Meddling(move_once(db), {"group": {"gte": 6}})
+
+    assert two.count(everything()) == 10
+    db.alias("current", "old")
+    assert len(two.scroll(everything(), limit=20)) == 10
+
+
 def test_delete_by_filter_keeps_to_the_collection_it_was_checked_for(db, two):
     result = two.delete(filter=Meddling(move_once(db), {"group": {"gte": 0}}))
     assert result.count == 10

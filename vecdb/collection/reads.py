@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -26,7 +27,7 @@ from .memory import measure_memory
 from .snapshot import Snapshot
 from .store import Store, View
 from .visible import KeyTest, count_visible, visible_origins
-from .writes import check_id_kind
+from .writes import check_id_kind, is_as_checked
 
 _SCAN_RECORDS = 1_024
 _SET_SHARE = 16
@@ -78,8 +79,7 @@ def scroll(
 ) -> Records:
     """The next ``limit`` matching records behind the id ``after``."""
     loaded = tenant is not None and store.has_snapshot(name)
-    with store.view(name, with_snapshot=with_vector or loaded) as view:
-        node = parse_filter(filter, view.row.schema.fields)
+    with _filtered(store, name, filter, with_snapshot=with_vector or loaded) as (view, node):
         start = None if after is None else _key_behind(view, after)
         matching = _scan(store, view, tenant, node, deadline, start)
         found = list(islice(matching, limit + 1))
@@ -142,9 +142,26 @@ def _scan_set(
         yield from ((key, *stored[key]) for key in some)
 
 
+@contextmanager
+def _filtered(
+    store: Store, name: str, filter: object, *, with_snapshot: bool
+) -> Iterator[tuple[View, Node | None]]:
+    """A view, and the filter as its collection's fields have it.
+
+    It is checked before the view: it may be an object of the caller's, whose code must not run
+    inside a transaction.
+    """
+    while True:
+        row = store.row(name)
+        node = parse_filter(filter, row.schema.fields)
+        with store.view(name, with_snapshot=with_snapshot) as view:
+            if is_as_checked(view.row, row):
+                yield view, node
+                return
+
+
 def count(store: Store, name: str, tenant: str | None, filter: object, deadline: Deadline) -> int:
-    with store.view(name, with_snapshot=store.has_snapshot(name)) as view:
-        node = parse_filter(filter, view.row.schema.fields)
+    with _filtered(store, name, filter, with_snapshot=store.has_snapshot(name)) as (view, node):
         if tenant is not None and (node is None or node == EVERYTHING):
             return count_visible(view.transaction, view.row.number, tenant)
         origins = visible_origins(store, view, tenant, node, deadline)

@@ -33,6 +33,7 @@ from .snapshot import Snapshot
 from .store import Store, View
 from .vectors import as_matrix, check_finite, check_not_zero, to_dtype
 from .visible import visible_origins
+from .writes import is_as_checked
 
 MODES = ("auto", "exact", "scan", "tree", "graph")
 """``exact`` scores every matching vector, ``scan`` reads every code, ``tree`` those of the nodes of
@@ -125,7 +126,7 @@ def search(store: Store, name: str, request: Request, deadline: Deadline) -> lis
     not run inside a transaction.)
     """
     with store.view(name, with_snapshot=True) as view:
-        if not _is_as_checked(view.row, request.row):
+        if not is_as_checked(view.row, request.row):
             return None
         origins = visible_origins(store, view, request.tenant, request.node, deadline)
         background = None
@@ -144,7 +145,7 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
     """``search`` of one query, with what it took; None as there."""
     began = time.perf_counter()
     with store.view(name, with_snapshot=True) as view:
-        if not _is_as_checked(view.row, request.row):
+        if not is_as_checked(view.row, request.row):
             return None
         origins = visible_origins(store, view, request.tenant, request.node, deadline)
         lookup = _lookup(store, view, request, origins, deadline)
@@ -167,10 +168,6 @@ def explain(store: Store, name: str, request: Request, deadline: Deadline) -> Ex
         costs=costs_of(lookup, request.effort),
         **lookup.tally.values(),
     )
-
-
-def _is_as_checked(row: CollectionRow, checked: CollectionRow) -> bool:
-    return row.number == checked.number and row.schema.fields == checked.schema.fields
 
 
 def _lookup(

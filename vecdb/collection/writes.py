@@ -257,6 +257,11 @@ def check_id_kind(state: State, kind: int, field: str) -> None:
         )
 
 
+def is_as_checked(row: CollectionRow, checked: CollectionRow) -> bool:
+    """Whether what was checked by the row ``checked`` holds for ``row``."""
+    return row.number == checked.number and row.schema.fields == checked.schema.fields
+
+
 def collection_gone(name: str, field: str = "name") -> NotFound:
     return NotFound(
         f"there is no collection or alias {name[:128]!r}",
