@@ -259,3 +259,21 @@ def test_tenants_see_what_the_model_says(tmp_path, monkeypatch, seed):
     report = check_directory(tmp_path / "db")
     assert report.problems == ()
     assert report.counts["tenants"] == len(world.tenants)
+
+
+def test_record_that_others_saw_when_its_owner_ended_stays(tmp_path):
+    """Also where all ends come before the sweep, and where the last to see it ends later."""
+    world = World(tmp_path / "db", 0)
+    docs = world.docs
+    docs.upsert([1], np.ones((1, DIM), np.float32), tenants=["ann"])
+    docs.copy_tenant("ann", "bob")
+    docs.upsert([2], np.ones((1, DIM), np.float32), tenants=["ann", "cat"])
+    docs.upsert([3], np.ones((1, DIM), np.float32), tenants=["ann"])
+    for name in ("ann", "bob", "cat"):
+        docs.delete_tenant(name)
+    world.settle()
+    assert docs.scroll().ids.tolist() == [1, 2]
+    assert docs.who_sees(1).tenants == docs.who_sees(2).tenants == ()
+    assert docs.tenants() == []
+    world.db.close()
+    assert check_directory(tmp_path / "db").problems == ()

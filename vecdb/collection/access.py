@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import NotFound, PermissionDenied
 from ..storage import principals
 from ..storage.catalogue import CollectionRow
+from ..storage.format import DEAD
 from ..storage.postings import edit_posting
 from ..storage.principals import Access
 from ..storage.transaction import Transaction
@@ -66,7 +67,8 @@ class AccessEdit:
             if grown != len(added) - len(removed):
                 raise AssertionError(f"the slots of grant number {grant} are not its records'")
             row = directory.grant(grant)
-            directory.put_grant(replace(row, count=row.count + grown, sequence=sequence))
+            last = row.sequence if row.kind == DEAD else sequence
+            directory.put_grant(replace(row, count=row.count + grown, sequence=last))
         if self._added:
             transaction.adds = True
 

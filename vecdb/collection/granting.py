@@ -184,7 +184,8 @@ def delete_tenant(group: Group, state: State, row: CollectionRow, name: str) -> 
         if left:
             directory.put_grant(replace(one, holders=left))
         elif one.count:
-            directory.put_grant(replace(one, kind=DEAD, holders=()))
+            dead = replace(one, kind=DEAD, holders=(gone.id,), sequence=sequence)
+            directory.put_grant(dead)
             principals.note_dead(transaction, number, grant)
         else:
             principals.delete_grant(transaction, number, grant)
@@ -245,14 +246,16 @@ def _sweep(
     meant = {key: one for key, one in accesses.items() if not dead.isdisjoint(one.numbers)}
     stored = get_records(group.transaction, list(meant))
     directory = Directory(group.transaction, row.number, group.now_us)
+    ends = {number: directory.grant(number) for number in dead}
     edit, going = AccessEdit(directory), list[bytes]()
     for key, old in meant.items():
         kept = tuple(one for one in old.numbers if one not in dead)
-        orphan = bool(old.owner) and directory.of_id(old.owner) is None
-        if orphan and not kept:
+        # Who saw it last: if that was not its owner, others saw it when the owner ended.
+        last = max((ends[one] for one in old.numbers if one in dead), key=lambda one: one.sequence)
+        if not kept and last.holders == (old.owner,):
             going.append(key)
         else:
-            new = Access(owner=0 if orphan else old.owner, numbers=kept)
+            new = replace(old, numbers=kept) if kept else NOBODY
             edit.change(key, stored[key][0], stored[key][0], old, new)
     if len(going) < len(meant):
         edit.store(group.next_sequence())

@@ -175,12 +175,12 @@ is dead, and its records are not swept yet.
 GRANT = np.dtype(
     [
         ("count", "<u8"),  # records that have the number
-        ("sequence", "<u8"),  # of the last write that changed which
+        ("sequence", "<u8"),  # of the last write that changed which; of a dead one, of its end
         ("kind", "u1"),  # OWN, FROZEN, DEAD
         ("reserved", "V7"),
     ]
 )
-"""Table ``grants``, key number + grant number: this, then ids of the tenants that see by it."""
+"""Table ``grants``, key number + grant number: this, then ids of the tenants that see by it, or whose end killed it."""
 
 CACHE = np.dtype(
     [

@@ -53,7 +53,8 @@ class Grant:
     """A grant number: ``count`` records have it; ``sequence``: of the last write that changed that.
 
     - ``kind``: OWN, FROZEN or DEAD (nobody sees through it any more; its records are swept)
-    - ``holders``: ids of the tenants that see through it; of a dead own number, whose it was
+    - ``holders``: ids of the tenants that see through it; of a dead number, of the one whose end
+      killed it, in the write of that ``sequence``
     """
 
     number: int
