@@ -180,7 +180,10 @@ GRANT = np.dtype(
         ("reserved", "V7"),
     ]
 )
-"""Table ``grants``, key number + grant number: this, then ids of the tenants that see by it, or whose end killed it."""
+"""Table ``grants``, key number + grant number: this, then ids of the tenants that see by it.
+
+Of a dead number: the id of the one whose end killed it.
+"""
 
 CACHE = np.dtype(
     [
