@@ -138,7 +138,7 @@ def test_missing_key_is_refused(name):
         (("tree", "nodes"), 0),
         (("columns",), {}),
         (("columns", 0), 3),
-        (("columns", 0, "kind"), "text"),
+        (("columns", 0, "kind"), "string"),
         (("files", "codes"), [1]),
         (("files", "codes"), [1, 2.0]),
         (("files", "codes"), [-1, 2]),

@@ -291,7 +291,9 @@ def can_map(more_bytes: int) -> bool:
 def check_data_file(directory: Path) -> Meta | None:
     """The newer meta page of ``data.mdb``, read without mapping it; None if there is none.
 
-    A file shorter than its meta page says would kill the process with SIGBUS when it is read.
+    A file shorter than its meta page says would kill the process with SIGBUS when it is read. But
+    LMDB does not write a page that a transaction took at the end of the file and gave back itself:
+    a file may lack pages that are free.
     """
     path = directory / DATA_FILE
     try:
@@ -304,7 +306,7 @@ def check_data_file(directory: Path) -> Meta | None:
     finally:
         os.close(handle)
     expected = (meta.last_page + 1) * meta.page_bytes
-    if size < expected:
+    if size < expected and not _lacks_free_pages_only(path):
         raise DataCorruption(
             f"{DATA_FILE} is cut short: {meta.last_page + 1} pages of {meta.page_bytes} bytes make "
             f"{expected} bytes, the file has {size}",
@@ -313,6 +315,16 @@ def check_data_file(directory: Path) -> Meta | None:
             hint="Restore the database from a backup",
         )
     return meta
+
+
+def _lacks_free_pages_only(path: Path) -> bool:
+    """Whether every page that is in use is there; reads the whole file."""
+    from lmdb.verify import VerifyError, verify
+
+    try:
+        return not list(verify(str(path), subdir=False))  # type: ignore[no-untyped-call]
+    except VerifyError:
+        return False
 
 
 def require_database(directory: Path) -> None:
