@@ -80,8 +80,7 @@ def _name_faults(
     for number, grant in grants.items():
         if number >= next_grant or grant.kind not in (OWN, FROZEN, DEAD):
             yield f"grant number {number} was never given"
-        seen_by = () if grant.kind == DEAD else grant.holders
-        if set(seen_by) != holders[number]:
+        if set(grant.seen_by) != holders[number]:
             yield f"grant number {number} does not name who sees by it"
         if (grant.kind == DEAD) != (number in waiting):
             yield f"grant number {number} waits to be swept, or is dead, and not both"
@@ -97,7 +96,7 @@ def _number_faults(key: bytes, numbers: tuple[int, ...], grants: dict[int, Grant
         if number not in grants:
             yield f"access {key.hex()}: grant number {number} is not there"
         else:
-            seen.update(() if grants[number].kind == DEAD else grants[number].holders)
+            seen.update(grants[number].seen_by)
     if any(times > 1 for times in seen.values()):
         yield f"access {key.hex()}: a tenant sees it by two numbers"
 

@@ -43,10 +43,9 @@ class AccessEdit:
         """A record moves from slot ``old`` (None: it is new) to ``new`` (None: it is deleted)."""
         if before != after:
             self._accesses[key] = after
-        gone, come = before.numbers, after.numbers
+        gone, come = set(before.numbers), set(after.numbers)
         if old == new:
-            gone = tuple(number for number in before.numbers if number not in after.numbers)
-            come = tuple(number for number in after.numbers if number not in before.numbers)
+            gone, come = gone - come, come - gone
         if old is not None:
             for number in gone:
                 self._removed[number].append(old)
@@ -99,7 +98,7 @@ def plan_upsert(
                 raise not_owner(f"ids[{place}]")
     edit = AccessEdit(directory)
     wanted = _Wanted(directory, sharing)
-    old_bytes = _owned_bytes(group.transaction, row, before)
+    old_bytes = owned_bytes(group.transaction, row, before)
     for place, (key, size_bytes) in enumerate(zip(keys, payload_bytes, strict=True)):
         old = before.get(key, NOBODY)
         new = wanted.of(place) if caller is None or key not in stored else old
@@ -149,7 +148,7 @@ def plan_delete(
         before = {key: one for key, one in before.items() if owner and one.owner == owner}
         stored = {key: stored[key] for key in before}
     edit = AccessEdit(directory)
-    old_bytes = _owned_bytes(group.transaction, row, before)
+    old_bytes = owned_bytes(group.transaction, row, before)
     for key, old in before.items():
         edit.change(key, stored[key][0], None, old, NOBODY)
         if old.owner:
@@ -231,7 +230,7 @@ def not_owner(field: str) -> PermissionDenied:
     )
 
 
-def _owned_bytes(
+def owned_bytes(
     transaction: Transaction, row: CollectionRow, accesses: Mapping[bytes, Access]
 ) -> dict[bytes, int]:
     """What each record that somebody owns counts for: the bytes of its vector and payload."""

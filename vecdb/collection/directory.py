@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from ..errors import LimitExceeded, NotFound
 from ..storage import principals
-from ..storage.format import FROZEN, OWN
 from ..storage.principals import Grant, Principal
 from ..storage.transaction import Transaction
 
@@ -33,7 +32,7 @@ class Directory:
         self._known: dict[str, Principal | None] = {}
         self._by_id: dict[int, str | None] = {}
         self._grants: dict[int, Grant] = {}
-        self._made: list[str] = []  # tenants that are not stored yet, numbered by ``_number``
+        self._made: list[str] = []  # tenants that are not stored yet, numbered by ``_make``
         self._used: dict[str, _Used] = {}
 
     def find(self, name: str) -> Principal | None:
@@ -94,14 +93,7 @@ class Directory:
     def store(self) -> None:
         """Write what has changed: new tenants, and what tenants own."""
         for name in self._made:
-            grant = Grant(
-                number=self.require(name).own,
-                kind=OWN,
-                count=0,
-                sequence=0,
-                holders=(self.require(name).id,),
-            )
-            principals.put_grant(self.transaction, self.number, grant)
+            principals.put_grant(self.transaction, self.number, self.grant(self.require(name).own))
         if self._made:
             self.transaction.adds = True
             principals.take_numbers(self.transaction, self.number, len(self._made), len(self._made))
@@ -134,9 +126,7 @@ class Directory:
         )
         self._made.append(name)
         self._know(name, made)
-        self._grants[made.own] = Grant(
-            number=made.own, kind=OWN, count=0, sequence=0, holders=(made.id,)
-        )
+        self._grants[made.own] = Grant.own(made.own, made.id)
         return made
 
 
@@ -145,12 +135,6 @@ def open_directory(transaction: Transaction, number: int, now_us: int) -> Direct
     if not principals.has_principals(transaction, number):
         return None
     return Directory(transaction, number, now_us)
-
-
-def seen_through(directory: Directory, grant: int) -> tuple[int, ...]:
-    """Ids of the tenants that see through a number; nobody does through a dead one."""
-    found = directory.grant(grant)
-    return found.holders if found.kind in (OWN, FROZEN) else ()
 
 
 def no_tenant(name: str, field: str = "tenant") -> NotFound:

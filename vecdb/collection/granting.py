@@ -14,11 +14,11 @@ from ..errors import AlreadyExists, LimitExceeded
 from ..results import WriteResult
 from ..storage import principals
 from ..storage.catalogue import CollectionRow, State
-from ..storage.format import DEAD, FROZEN, NUMBER, OWN
+from ..storage.format import DEAD, FROZEN, NUMBER
 from ..storage.principals import Access, Grant, Principal
 from ..storage.records import get_records
-from .access import NOBODY, AccessEdit
-from .directory import Directory, seen_through
+from .access import NOBODY, AccessEdit, owned_bytes
+from .directory import Directory
 from .group import Group, TenantSweep
 from .sharing import Names
 from .writes import delete
@@ -70,7 +70,7 @@ class _Revoke:
             return access
         numbers = set(access.numbers) - taken
         for number in taken:
-            for id in seen_through(self._directory, number):
+            for id in self._directory.grant(number).seen_by:
                 other = self._directory.of_id(id)
                 if other is not None and id != self._tenant.id:
                     numbers.add(other.own)
@@ -90,7 +90,7 @@ def _change(
     stored = get_records(transaction, keys)
     before = principals.get_accesses(transaction, list(stored))
     edit, known, changed = AccessEdit(directory), dict[Access, Access](), 0
-    disowned: list[bytes] = []
+    disowned: dict[bytes, Access] = {}
     for place, key in enumerate(keys):
         if key not in stored:
             continue
@@ -109,23 +109,15 @@ def _change(
         edit.change(key, slot, slot, old, new)
         changed += 1
         if new.owner != old.owner:
-            disowned.append(key)
+            disowned[key] = old
     if not changed:
         directory.store()  # those that were named are tenants, whatever was found
         return WriteResult(count=0, sequence=state.sequence)
-    _disown(directory, row, before, disowned)
+    for key, size_bytes in owned_bytes(transaction, row, disowned).items():
+        directory.use(disowned[key].owner, -1, -size_bytes)
     sequence = group.next_sequence()
     edit.store(sequence)
     return WriteResult(count=changed, sequence=sequence)
-
-
-def _disown(
-    directory: Directory, row: CollectionRow, before: dict[bytes, Access], keys: Sequence[bytes]
-) -> None:
-    payloads = directory.transaction.get_many("payloads", keys) if keys else {}
-    for key in keys:
-        size_bytes = row.schema.row_bytes + len(payloads.get(key, b""))
-        directory.use(before[key].owner, -1, -size_bytes)
 
 
 def copy_tenant(
@@ -160,9 +152,9 @@ def copy_tenant(
         directory.put_grant(replace(one, holders=(*one.holders, id)))
     if frozen.count:
         directory.put_grant(replace(frozen, kind=FROZEN, holders=(old.id, id)))
-        directory.put_grant(_own(first + 1, sequence, old.id))
+        directory.put_grant(Grant.own(first + 1, old.id, sequence))
         directory.replace(replace(old, own=first + 1, included=includes))
-    directory.put_grant(_own(first, sequence, id))
+    directory.put_grant(Grant.own(first, id, sequence))
     copied = Principal(name=target, id=id, own=first, created_us=group.now_us, included=includes)
     directory.replace(copied)
     seen = sum(directory.grant(one).count for one in includes)
@@ -261,10 +253,6 @@ def _sweep(
         edit.store(group.next_sequence())
     if going:
         delete(group, state, row, going)
-
-
-def _own(number: int, sequence: int, id: int) -> Grant:
-    return Grant(number=number, kind=OWN, count=0, sequence=sequence, holders=(id,))
 
 
 def _too_many(field: str, limit: int, actual: int) -> LimitExceeded:

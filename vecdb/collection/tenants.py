@@ -15,7 +15,7 @@ from ..storage.records import Ids, get_records, id_keys, id_kind
 from ..storage.transaction import Transaction
 from . import granting, keyring
 from .access import NOBODY
-from .directory import Directory, no_tenant, seen_through
+from .directory import Directory, no_tenant
 from .group import Group
 from .quotas import check_quotas
 from .sharing import Names
@@ -56,7 +56,7 @@ def who_sees(store: Store, name: str, ids: Ids) -> RecordAccess:
             raise NotFound("there is no record of this id", field="id", reason="NO_RECORD")
         access = principals.get_accesses(transaction, [key]).get(key, NOBODY)
         directory = Directory(transaction, number, 0)
-        holders = {id for grant in access.numbers for id in seen_through(directory, grant)}
+        holders = {id for grant in access.numbers for id in directory.grant(grant).seen_by}
         found = [one for id in holders if (one := directory.of_id(id)) is not None]
         owner = directory.of_id(access.owner)
         return RecordAccess(

@@ -65,11 +65,6 @@ def read_posting(transaction: Transaction, number: int, grant: int) -> BitMap64:
     return BitMap64.deserialize(b"".join(parts))
 
 
-def delete_posting(transaction: Transaction, number: int, grant: int, limit: int) -> int:
-    """Delete up to ``limit`` chunks of a set; how many it deleted."""
-    return transaction.delete_prefix("postings", POSTING_HEAD.pack(number, grant), limit)
-
-
 def slots_of(bitmap: BitMap64) -> Slots:
     """The members, ascending; read-only."""
     slots: Slots = np.frombuffer(bitmap.to_array(), np.uint64).view(np.int64)

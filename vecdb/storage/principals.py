@@ -63,6 +63,16 @@ class Grant:
     sequence: int
     holders: tuple[int, ...]
 
+    @classmethod
+    def own(cls, number: int, id: int, sequence: int = 0) -> Grant:
+        """The number of a tenant alone, which no record has yet."""
+        return cls(number=number, kind=OWN, count=0, sequence=sequence, holders=(id,))
+
+    @property
+    def seen_by(self) -> tuple[int, ...]:
+        """Ids of the tenants that see through it; nobody does through a dead one."""
+        return () if self.kind == DEAD else self.holders
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
