@@ -135,10 +135,6 @@ def put_floor(
     transaction.put("cache_floors", _floor_key(number, kind, digest), _SEQUENCE.pack(sequence))
 
 
-def get_note(transaction: Transaction, number: int, name: str) -> bytes | None:
-    return transaction.get("cache_notes", NUMBER.pack(number) + name.encode())
-
-
 def put_note(transaction: Transaction, number: int, name: str, value: bytes) -> None:
     transaction.put("cache_notes", NUMBER.pack(number) + name.encode(), value)
 
