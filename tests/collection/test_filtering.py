@@ -136,16 +136,16 @@ def test_collection_made_again_has_results_of_its_own(db, filled):
     assert slots(filled, cache, {"group": 2}).tolist() == []
 
 
-def test_cache_is_bounded_in_entries_and_in_slots(filled, monkeypatch):
+def test_cache_is_bounded_in_entries_and_in_slots(filled):
     cache = FilterCache()
     for number in range(200):
         slots(filled, cache, {"group": {"gte": -number}})
     assert len(cache._found) == filtering._CACHE_ENTRIES
     kept = slots(filled, cache, {"group": {"gte": -199}})
     assert slots(filled, cache, {"group": {"gte": -199}}) is kept
-    monkeypatch.setattr(filtering, "_CACHE_SLOTS", 40)
+    cache._found.most = 40
     slots(filled, cache, {"group": 2})
     assert sum(len(one.origins) for one in cache._found.values()) <= 40
-    monkeypatch.setattr(filtering, "_CACHE_SLOTS", 1)
+    cache._found.most = 1
     assert len(slots(filled, cache, {"group": {"gte": 0}})) > 1  # too large to keep, still right
     assert not cache._found

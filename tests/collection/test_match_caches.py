@@ -24,7 +24,7 @@ def test_masks_are_bounded_in_bytes():
     assert masks.get(UUID(int=9), node, 4) is None
     assert masks.get(UUID(int=9), node, 5) is not None
     masks.put(UUID(int=10), node, 0, np.zeros(101, np.uint8))
-    assert masks._bytes == 0
+    assert (masks._masks.weight, len(masks._masks)) == (0, 0)
 
 
 def test_known_fields_are_bounded_in_bytes():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from ..storage.format import NUMBER
 from ..storage.patches import Patches, count_changes, scan_patches
 from ..storage.records import unpack_record
 from ..storage.transaction import Transaction
+from .bounded import Bounded
 from .matching import MaskCache, Matched, Matching, Typed
 from .payload import decode_payload
 from .record_tests import KnownFields, RecordFields, RecordTests, Test
@@ -72,9 +72,8 @@ class FilterCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # Guarded by self._lock; oldest use first.
-        self._found: OrderedDict[tuple[int, Typed], Matched] = OrderedDict()
-        self._held = 0  # Slots in all of them. Guarded by self._lock.
+        # Guarded by self._lock.
+        self._found = Bounded[tuple[int, Typed], Matched](_CACHE_SLOTS, entries=_CACHE_ENTRIES)
         self._masks = MaskCache()
         self._known = KnownFields()
         self._patches: dict[int, tuple[int, Patches]] = {}  # Guarded by self._lock.
@@ -99,9 +98,8 @@ class FilterCache:
         key = row.number, typed
         with self._lock:
             kept = self._found.get(key)
-            if kept is not None and kept.sequence == state.sequence:
-                self._found.move_to_end(key)
-                return kept.origins
+        if kept is not None and kept.sequence == state.sequence:
+            return kept.origins
         test = make_test(node, row)
         if snapshot is None or test is None:
             matching = scan_matching(transaction, row, test, deadline)
@@ -121,15 +119,10 @@ class FilterCache:
 
     def _keep(self, key: tuple[int, Typed], found: Matched) -> None:
         with self._lock:
-            kept = self._found.get(key)
+            kept = self._found.peek(key)
             if kept is not None and kept.sequence > found.sequence:
                 return  # this was for a reader of an older commit
-            self._found[key] = found
-            self._found.move_to_end(key)
-            self._held += len(found.origins) - (0 if kept is None else len(kept.origins))
-            while len(self._found) > _CACHE_ENTRIES or self._held > _CACHE_SLOTS:
-                _, gone = self._found.popitem(last=False)
-                self._held -= len(gone.origins)
+            self._found.put(key, found, len(found.origins))
 
     def fields_of(
         self, transaction: Transaction, row: CollectionRow, deadline: Deadline

@@ -8,7 +8,6 @@ payload was changed since it was written has a patch, and is tested once for eac
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..filters import Node
 from ..storage.patches import Patches
+from .bounded import Bounded
 from .column_masks import match_columns
 from .masks import slots_in, unpack_mask
 from .record_tests import RecordTests
@@ -43,32 +43,19 @@ class MaskCache:
     """u8[blocks] by segment and filter: the slots that match, dead or alive. For any thread."""
 
     def __init__(self, most_bytes: int = MASK_BYTES) -> None:
-        self._most_bytes = most_bytes
         self._lock = threading.Lock()
-        # Guarded by self._lock; oldest use first. With the sequence that the mask is good from.
-        self._masks: OrderedDict[tuple[UUID, Typed], tuple[int, NDArray[np.uint8]]] = OrderedDict()
-        self._bytes = 0
+        # Guarded by self._lock. With the sequence that the mask is good from.
+        self._masks = Bounded[tuple[UUID, Typed], tuple[int, NDArray[np.uint8]]](most_bytes)
 
     def get(self, segment: UUID, typed: Typed, sequence: int) -> NDArray[np.uint8] | None:
         """The mask as a commit of that sequence sees it, but for patched records."""
-        key = segment, typed
         with self._lock:
-            since, mask = self._masks.get(key, (0, None))
-            if mask is None or since > sequence:
-                return None
-            self._masks.move_to_end(key)
-            return mask
+            kept = self._masks.get((segment, typed))
+        return None if kept is None or kept[0] > sequence else kept[1]
 
     def put(self, segment: UUID, typed: Typed, since: int, mask: NDArray[np.uint8]) -> None:
-        key = segment, typed
         with self._lock:
-            if key in self._masks:
-                self._bytes -= self._masks.pop(key)[1].nbytes
-            self._masks[key] = since, mask
-            self._bytes += mask.nbytes
-            while self._bytes > self._most_bytes:
-                _, (_, oldest) = self._masks.popitem(last=False)
-                self._bytes -= oldest.nbytes
+            self._masks.put((segment, typed), (since, mask), mask.nbytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ found stays right.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..index.coded import count_bits
 from ..index.tree_walk import Ranked, rank_mask
+from .bounded import Bounded
 from .masks import pack_slots, slots_in
 
 _CACHE_BYTES = 8 * 1024 * 1024
@@ -71,28 +71,17 @@ class SlotSets:
     def __init__(self, find: Callable[[NDArray[np.uint64]], SlotSet]) -> None:
         self._find = find
         self._lock = threading.Lock()
-        # By the array's id, with the array, so that the id stays its own; oldest use first.
-        self._kept: OrderedDict[int, tuple[NDArray[np.int64], SlotSet]] = OrderedDict()
-        self._bytes = 0  # Of them. Both guarded by self._lock.
+        # By the array's id, with the array, so that the id stays its own. Guarded by self._lock.
+        self._kept = Bounded[int, tuple[NDArray[np.int64], SlotSet]](_CACHE_BYTES, least=1)
 
     def of(self, origins: NDArray[np.int64]) -> SlotSet:
         """``origins``: ascending; kept only where nobody may write to it."""
         with self._lock:
             kept = self._kept.get(id(origins))
-            if kept is not None:
-                self._kept.move_to_end(id(origins))
-                return kept[1]
+        if kept is not None:
+            return kept[1]
         found = self._find(origins.astype(np.uint64))
         if not origins.flags.writeable:
-            self._keep(origins, found)
+            with self._lock:
+                self._kept.put(id(origins), (origins, found), found.nbytes + origins.nbytes)
         return found
-
-    def _keep(self, origins: NDArray[np.int64], found: SlotSet) -> None:
-        with self._lock:
-            if id(origins) in self._kept:
-                return
-            self._kept[id(origins)] = origins, found
-            self._bytes += found.nbytes + origins.nbytes
-            while self._bytes > _CACHE_BYTES and len(self._kept) > 1:
-                _, (some, gone) = self._kept.popitem(last=False)
-                self._bytes -= gone.nbytes + some.nbytes

@@ -7,7 +7,6 @@ write that changed it last, so they are right for any commit, in any process.
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from ..storage.format import DEAD
 from ..storage.postings import read_posting, slots_of
 from ..storage.principals import Grant, find_principal, get_accesses, get_grant
 from ..storage.transaction import Transaction
+from .bounded import Bounded
 
 if TYPE_CHECKING:
     from .store import Store, View
@@ -44,8 +44,8 @@ class VisibleCache:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()  # Oldest use first.
-        self._slots = 0  # In all of them. Both guarded by self._lock.
+        # Guarded by self._lock.
+        self._kept = Bounded[Hashable, _Kept](_CACHE_SLOTS, entries=_CACHE_ENTRIES)
 
     def of(self, transaction: Transaction, number: int, tenant: str) -> Origins:
         """Origins of the records that the tenant sees, ascending; none for an unknown one.
@@ -76,19 +76,11 @@ class VisibleCache:
 
     def _get(self, key: Hashable) -> _Kept | None:
         with self._lock:
-            kept = self._kept.get(key)
-            if kept is not None:
-                self._kept.move_to_end(key)
-            return kept
+            return self._kept.get(key)
 
     def _keep(self, key: Hashable, kept: _Kept) -> Origins:
         with self._lock:
-            old = self._kept.pop(key, None)
-            self._kept[key] = kept
-            self._slots += len(kept.origins) - (0 if old is None else len(old.origins))
-            while len(self._kept) > _CACHE_ENTRIES or self._slots > _CACHE_SLOTS:
-                _, gone = self._kept.popitem(last=False)
-                self._slots -= len(gone.origins)
+            self._kept.put(key, kept, len(kept.origins))
         return kept.origins
 
 
