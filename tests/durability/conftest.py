@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,6 +16,8 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parent
 SECONDS = 120.0
+START_SECONDS = 600.0
+"""The first start on a machine compiles the kernels."""
 READY = re.compile(r"vecdb \S+ serving .+ on (\S+)\n")
 
 
@@ -82,3 +85,24 @@ def servers(tmp_path) -> Iterator[Servers]:
     made = Servers(tmp_path)
     yield made
     made.kill()
+
+
+@pytest.fixture
+def crash(tmp_path):
+    """Run a crash loop of this folder in ``tmp_path``; its figures."""
+
+    def run(program: str, *options: object, rounds: int) -> dict[str, int]:
+        ended = subprocess.run(
+            [sys.executable, str(FOLDER / program), str(tmp_path), *map(str, options)],
+            env={name: text for name, text in os.environ.items() if not name.startswith("VECDB_")},
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS + 10 * rounds,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        told, figures = ended.stdout.splitlines()[-2:]
+        print(told)
+        return json.loads(figures)
+
+    return run

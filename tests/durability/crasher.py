@@ -11,16 +11,12 @@ tells the figures as JSON; a failure keeps the database and tells how to run the
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
 import signal
 import sys
 import threading
 import time
-from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from audit import (
@@ -33,6 +29,7 @@ from audit import (
     wait_until_swept,
     was_cut_short,
 )
+from crash_program import run_program
 from oracle_file import Journal, Oracle
 from worker import POINTS, Plan, Zygote, make_collection, write_batches
 from workload import Shape, draw_shape
@@ -49,7 +46,6 @@ KILL_SECONDS = 0.3
 START_SECONDS = 0.06
 """One kill of eight comes this early after the start, while the database is made or opened."""
 CHECK_EVERY = 5
-LOG_LINES = 30
 
 
 class Era:
@@ -211,34 +207,5 @@ def run_points(zygote: Zygote, base: Path, seed: int) -> Tally:
     return tally
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=120.0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--points", action="store_true", help="kill at each named point instead")
-    options = parser.parse_args()
-    options.directory.mkdir(parents=True, exist_ok=True)
-    vecdb.warm()
-    zygote = Zygote(options.directory / "worker.log")
-    try:
-        if options.points:
-            tally = run_points(zygote, options.directory, options.seed)
-        else:
-            tally = run_loop(
-                zygote, options.directory, options.seed, options.kills, options.seconds
-            )
-    except Wrong as error:
-        print(f"WRONG: {error}", flush=True)
-        with suppress(OSError):
-            lines = zygote.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
-            print("\n".join(f"  | {line}" for line in lines), flush=True)
-        return 1
-    print(tally)
-    print(json.dumps(asdict(tally)))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(__doc__ or "", run_loop, run_points, kills=100, seconds=120.0))

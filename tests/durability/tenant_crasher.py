@@ -9,18 +9,18 @@ last line tells the figures as JSON; a failure keeps the database.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import shutil
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from audit import Wrong, check_files, require
+from crash_program import run_program
 from tenant_workload import (
     COLLECTION,
     IDS,
@@ -231,31 +231,5 @@ def run_points(zygote: Zygote, base: Path, seed: int) -> Tally:
     return tally
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("directory", type=Path)
-    parser.add_argument("--kills", type=int, default=60)
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--points", action="store_true", help="kill at each named point instead")
-    options = parser.parse_args()
-    options.directory.mkdir(parents=True, exist_ok=True)
-    vecdb.warm()
-    zygote = Zygote(options.directory / "worker.log")
-    try:
-        if options.points:
-            tally = run_points(zygote, options.directory, options.seed)
-        else:
-            tally = run_loop(
-                zygote, options.directory, options.seed, options.kills, options.seconds
-            )
-    except Wrong as error:
-        print(f"WRONG: {error}\n{zygote.log.read_text(errors='replace')[-4_000:]}", flush=True)
-        return 1
-    print(tally)
-    print(json.dumps(asdict(tally)))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_program(__doc__ or "", run_loop, run_points, kills=60, seconds=60.0))

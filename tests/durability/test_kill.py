@@ -7,11 +7,8 @@ is ``crasher.py`` beside this file, a process of its own: it forks, so it must h
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,33 +21,15 @@ FOLDER = Path(__file__).resolve().parent
 KILLS = 100
 SECONDS = 120.0
 POINTS = 18
-START_SECONDS = 600.0
-"""The first start on a machine compiles the kernels."""
-
-
-def crash(tmp_path: Path, *options: object, rounds: int = KILLS) -> dict[str, int]:
-    """Run the crasher; its figures."""
-    ended = subprocess.run(
-        [sys.executable, str(FOLDER / "crasher.py"), str(tmp_path), *map(str, options)],
-        env={name: value for name, value in os.environ.items() if not name.startswith("VECDB_")},
-        capture_output=True,
-        text=True,
-        timeout=START_SECONDS + 10 * rounds,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    told, figures = ended.stdout.splitlines()[-2:]
-    print(told)
-    return json.loads(figures)
 
 
 @pytest.mark.slow
-def test_no_kill_loses_a_batch_that_was_acknowledged(tmp_path, capsys):
+def test_no_kill_loses_a_batch_that_was_acknowledged(crash, capsys):
     asked = int(os.environ.get("VECDB_KILLS", KILLS))
     seconds = SECONDS if asked <= KILLS else float("inf")
     with capsys.disabled():
         print()
-        figures = crash(tmp_path, "--kills", asked, "--seconds", seconds, rounds=asked)
+        figures = crash("crasher.py", "--kills", asked, "--seconds", seconds, rounds=asked)
     assert 0 < figures["kills"] <= asked
     assert figures["acknowledged"] > 0
     assert figures["builds_cut"] > 0
@@ -58,8 +37,8 @@ def test_no_kill_loses_a_batch_that_was_acknowledged(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_kill_around_each_commit_and_each_step_of_other_work_loses_nothing(tmp_path):
-    figures = crash(tmp_path, "--points")
+def test_kill_around_each_commit_and_each_step_of_other_work_loses_nothing(crash):
+    figures = crash("crasher.py", "--points", rounds=KILLS)
     assert figures["kills"] == 2 * POINTS
 
 
