@@ -88,6 +88,25 @@ def test_counts_and_pages_are_of_the_collection_that_has_the_name_at_last(db, tw
     assert len(two.scroll(everything(), limit=20)) == 10
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda docs, filter: docs.facets("group", filter),
+        lambda docs, filter: docs.search_groups(ONE[0], "group", filter=filter),
+        lambda docs, filter: docs.scroll(filter, order_by="group"),
+    ],
+    ids=["facets", "groups", "order"],
+)
+def test_field_that_is_dropped_meanwhile_is_no_field(db, ask):
+    docs = db.create_collection("docs", dim=4, fields=FIELDS | {"lang": "keyword"})
+    docs.upsert([1], ONE, [{"group": 1, "lang": "en"}])
+    drops = iter([lambda: docs.drop_field("group")])
+    filter = Meddling(lambda: next(drops, lambda: None)(), {"lang": "en"})
+    with pytest.raises(InvalidArgument) as caught:
+        ask(docs, filter)
+    assert caught.value.reason == "UNINDEXED_FIELD"
+
+
 def test_delete_by_filter_keeps_to_the_collection_it_was_checked_for(db, two):
     result = two.delete(filter=Meddling(move_once(db), {"group": {"gte": 0}}))
     assert result.count == 10

@@ -54,7 +54,7 @@ def delete_matching(
     seen, found = -1, []
     with store.view(name, with_snapshot=store.has_snapshot(name)) as view:
         # The name may have been given to another meanwhile, or the fields have changed.
-        if view.row.number == row.number and view.row.schema.fields == row.schema.fields:
+        if writes.is_as_checked(view.row, row):
             seen = view.state.sequence
             found = _matching_keys(store, view, node, deadline)
 
@@ -85,7 +85,7 @@ def count_deletable(
     node = None if checked is not None else parse_filter(filter, row.schema.fields)
     deadline.check("counting records")
     with store.view(name, with_snapshot=store.has_snapshot(name)) as view:
-        if view.row.number != row.number or view.row.schema.fields != row.schema.fields:
+        if not writes.is_as_checked(view.row, row):
             return None
         if checked is None:
             keys = _matching_keys(store, view, node, deadline)

@@ -24,6 +24,7 @@ from .payload import decode_payload
 from .sharing import check_caller
 from .store import Store, View
 from .visible import visible_origins
+from .writes import is_as_checked
 
 _CHECK_RECORDS = 1_024
 
@@ -55,12 +56,12 @@ def make_request(
 def count_values(
     store: Store, name: str, request: FacetRequest, deadline: Deadline
 ) -> Facets | None:
-    """The most frequent values; None: the name has been given to another collection meanwhile."""
+    """The most frequent values; None: what was checked holds no more."""
     deadline.check("counting values")
     # What a tenant sees is a set of slots, of which only a snapshot tells the values.
     loaded = request.tenant is not None or store.has_snapshot(name)
     with store.view(name, with_snapshot=loaded) as view:
-        if view.row.number != request.row.number:
+        if not is_as_checked(view.row, request.row):
             return None
         if view.snapshot is None:
             counts = _count_payloads(view, request, deadline)

@@ -32,6 +32,7 @@ from .search import Request, answers, make_request, run
 from .snapshot import Snapshot
 from .store import Store, View
 from .visible import visible_origins
+from .writes import is_as_checked
 
 _FIRST = 100  # matches of the first search at least
 _SPARE = 4  # times as many as the groups need
@@ -75,10 +76,10 @@ def make_group_request(
 def search_groups(
     store: Store, name: str, request: GroupRequest, deadline: Deadline
 ) -> Groups | None:
-    """The groups; None: the name has been given to another collection meanwhile."""
+    """The groups; None: what was checked holds no more."""
     search = request.search
     with store.view(name, with_snapshot=True) as view:
-        if view.row.number != search.row.number:
+        if not is_as_checked(view.row, search.row):
             return None
         origins = visible_origins(store, view, search.tenant, search.node, deadline)
         if origins is None:

@@ -33,6 +33,7 @@ from .reads import records_of
 from .search import ids_of
 from .store import Store
 from .visible import visible_origins
+from .writes import is_as_checked
 
 Id = int | str
 _KEYS: Final = {"field", "descending"}
@@ -143,10 +144,10 @@ class OrderedScroll:
 def scroll_ordered(
     store: Store, name: str, request: OrderedScroll, deadline: Deadline
 ) -> Records | None:
-    """The page; None: the name has been given to another collection since it was checked."""
+    """The page; None: what was checked holds no more."""
     deadline.check("reading records")
     with store.view(name, with_snapshot=True) as view:
-        if view.row.number != request.row.number or view.snapshot is None:
+        if not is_as_checked(view.row, request.row) or view.snapshot is None:
             return None
         mark = None
         if request.after is not None:
