@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from ..deadline import Deadline
 from ..errors import InvalidArgument
-from ..filters import Compare
+from ..filters import Compare, declared_hint
 from ..filters.values import to_comparable
 from ..storage.columns import MISSING, Column, decode_column, encode_column
 from .column_masks import match_columns
 from .fields import stored_value
 from .filtering import FilterCache
-from .masks import slots_in
 from .sealed import Sealed
 from .snapshot import Snapshot
 from .store import View
@@ -35,7 +34,6 @@ SCALAR_KINDS = ("keyword", "int", "float", "bool", "datetime")
 """Types whose values are counted, grouped by and put in order."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(hours=23, minutes=59)
-_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class FieldValues:
         changed: list[Origins] = []
         for sealed, base, some in snapshot.chosen(origins):
             self.deadline.check("reading fields")
-            slots = slots_in(sealed.masked(some), len(sealed))
+            slots = (some or sealed.every).slots
             patched = sealed.segment.slots_of(sealed_patches.astype(np.uint64))
             if len(patched):
                 again = np.intersect1d(slots, patched, assume_unique=True)
@@ -188,15 +186,11 @@ def check_field(name: object, fields: Mapping[str, str], argument: str) -> str:
                 reason="WRONG_FIELD_TYPE",
             )
         return str(name)
-    declared = sorted(fields)
-    more = ", ..." if len(declared) > _SHOWN else ""
     raise InvalidArgument(
         f"{argument} must be the name of a declared field, and {name[:40]!r} is none",
         field=argument,
         reason="UNINDEXED_FIELD",
-        hint=f"Declared are: {', '.join(declared[:_SHOWN])}{more}"
-        if declared
-        else "The collection declares no fields",
+        hint=declared_hint(fields),
     )
 
 

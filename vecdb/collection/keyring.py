@@ -52,11 +52,7 @@ def revoke_key(store: Store, key: str) -> None:
     """Refuse the key, with every secret of it, from now on. A revoked one stays as it is."""
 
     def revoke(group: Group) -> None:
-        found = _require(group, key)
-        if found.info.revoked is None:
-            info = replace(found.info, revoked=from_us(group.now_us), overlap=None)
-            gone = replace(found, info=info, old_digest=None)
-            credentials.put_credential(group.transaction, gone, takes_away=True)
+        _revoke(group, _require(group, key))
 
     _write(store, revoke)
 
@@ -68,10 +64,15 @@ def revoke_keys_of(group: Group, tenant: str) -> None:
         if find_principal(transaction, row.number, tenant) is not None:
             return
     for found in list(credentials.scan_credentials(transaction)):
-        if found.info.tenant == tenant and found.info.revoked is None:
-            info = replace(found.info, revoked=from_us(group.now_us), overlap=None)
-            gone = replace(found, info=info, old_digest=None)
-            credentials.put_credential(transaction, gone, takes_away=True)
+        if found.info.tenant == tenant:
+            _revoke(group, found)
+
+
+def _revoke(group: Group, found: Credential) -> None:
+    if found.info.revoked is None:
+        info = replace(found.info, revoked=from_us(group.now_us), overlap=None)
+        gone = replace(found, info=info, old_digest=None)
+        credentials.put_credential(group.transaction, gone, takes_away=True)
 
 
 def rotate_key(store: Store, key: str, overlap: float) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from .builder import Expression, F
 from .evaluate import compile_filter
 from .expression import EVERYTHING, NOTHING, And, Compare, Node, Not, Or, fields_of
-from .parse import parse_filter
+from .parse import declared_hint, parse_filter
 from .values import check_field_value, check_payload_fields
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "check_field_value",
     "check_payload_fields",
     "compile_filter",
+    "declared_hint",
     "fields_of",
     "parse_filter",
 ]

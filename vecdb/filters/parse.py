@@ -46,6 +46,15 @@ SHOWN = 20
 """Declared fields that an error lists."""
 
 
+def declared_hint(fields: Mapping[str, str]) -> str:
+    """What to do about the name of a field that is not declared."""
+    declared = sorted(fields)
+    if not declared:
+        return "The collection declares no fields; add_field declares one"
+    more = ", ..." if len(declared) > SHOWN else ""
+    return f"Declared are: {', '.join(declared[:SHOWN])}{more}; add_field declares another"
+
+
 def parse_filter(filter: object, fields: Mapping[str, str], path: str = "filter") -> Node | None:
     """The canonical form of ``filter``; None where there is none.
 
@@ -131,17 +140,11 @@ class _Parser:
     def _check_field(self, name: str, path: str) -> None:
         if name in self.fields:
             return
-        declared = sorted(self.fields)
-        more = ", ..." if len(declared) > SHOWN else ""
         raise InvalidArgument(
             f"{path}: a filter compares declared fields, and this is none",
             field=path,
             reason="UNINDEXED_FIELD",
-            hint=(
-                f"Declared are: {', '.join(declared[:SHOWN])}{more}; add_field declares another"
-                if declared
-                else "The collection declares no fields; add_field declares one"
-            ),
+            hint=declared_hint(self.fields),
         )
 
     def _enter(self, path: str, depth: int) -> None:
