@@ -86,33 +86,31 @@ def make_offer(
     )
 
 
+def _check_list(given: object, of: str, most: int, field: str) -> Sequence[object]:
+    """A list of at most ``most``; ``of``: what it is to hold."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise InvalidArgument(f"{field} must be a list of {of}", field=field)
+    if len(given) > most:
+        raise LimitExceeded(
+            f"at most {most} {field}; got {len(given)}",
+            field=field,
+            limit=most,
+            actual=len(given),
+        )
+    return given
+
+
 def check_tags(tags: object, field: str = "tags") -> tuple[str, ...]:
     """Texts of 1-``CACHE_TAG_BYTES`` bytes, each once."""
-    if isinstance(tags, str) or not isinstance(tags, Sequence):
-        raise InvalidArgument(f"{field} must be a list of texts", field=field)
-    if len(tags) > limits.CACHE_TAGS:
-        raise LimitExceeded(
-            f"at most {limits.CACHE_TAGS} {field}; got {len(tags)}",
-            field=field,
-            limit=limits.CACHE_TAGS,
-            actual=len(tags),
-        )
-    return tuple(dict.fromkeys(_name(f"{field}[{place}]", tag) for place, tag in enumerate(tags)))
+    named = _check_list(tags, "texts", limits.CACHE_TAGS, field)
+    return tuple(dict.fromkeys(_name(f"{field}[{place}]", tag) for place, tag in enumerate(named)))
 
 
 def check_sources(sources: object, field: str = "sources") -> tuple[Source, ...]:
     """("docs", "id7", "v3"), or without a version; documents may be integers."""
-    if isinstance(sources, str) or not isinstance(sources, Sequence):
-        raise InvalidArgument(f"{field} must be a list of (collection, id, version)", field=field)
-    if len(sources) > limits.CACHE_SOURCES:
-        raise LimitExceeded(
-            f"at most {limits.CACHE_SOURCES} {field}; got {len(sources)}",
-            field=field,
-            limit=limits.CACHE_SOURCES,
-            actual=len(sources),
-        )
+    listed = _check_list(sources, "(collection, id, version)", limits.CACHE_SOURCES, field)
     found: list[Source] = []
-    for place, source in enumerate(sources):
+    for place, source in enumerate(listed):
         where = f"{field}[{place}]"
         if isinstance(source, str) or not isinstance(source, Sequence) or not 2 <= len(source) <= 3:
             raise InvalidArgument(
